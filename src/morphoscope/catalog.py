@@ -1,0 +1,236 @@
+"""The table that every stage passes on, and the formats at its edges.
+
+Inside, a catalogue is Parquet with one row a galaxy: ``id_str``, ``file_loc``, ``ra``, ``dec``
+(deg, ICRS, may be null), then the source's own columns, then what the stages add (``class``,
+``split``, ``fold``). The Parquet schema metadata holds source, licence and checksums. People bring
+and take CSV, Parquet, FITS, VOTable and ECSV.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from morphoscope.errors import CatalogueError, DiskSpaceError
+
+__all__ = [
+    "TABLE_SUFFIXES",
+    "Catalogue",
+    "atomic_path",
+    "read_catalogue",
+    "read_table",
+    "require_columns",
+    "write_catalogue",
+    "write_table",
+]
+
+METADATA_KEY = "morphoscope"
+ASTROPY_FORMATS = {
+    ".fits": "fits",
+    ".fit": "fits",
+    ".vot": "votable",
+    ".votable": "votable",
+    ".xml": "votable",
+    ".ecsv": "ascii.ecsv",
+}
+TABLE_SUFFIXES = frozenset({".csv", ".parquet", *ASTROPY_FORMATS})
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A table of galaxies and what is known about it.
+
+    Attributes
+    ----------
+    frame
+        One row a galaxy, at least ``id_str`` and ``file_loc``.
+    metadata
+        JSON values: source, licence, citation, class names and the like.
+    """
+
+    frame: pl.DataFrame
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+
+class atomic_path:  # noqa: N801 - reads as a function: `with atomic_path(target) as path`
+    """Context: a temporary path beside ``target`` that takes its place only on success."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+
+    def __enter__(self) -> Path:
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        return self.temporary
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if kind is not None:
+            _discard(self.temporary)
+            if isinstance(error, OSError) and error.errno == 28 and kind is not DiskSpaceError:
+                free = shutil.disk_usage(self.target.parent).free
+                raise DiskSpaceError(
+                    f"the disk is full while writing {self.target} ({free:,} bytes free)",
+                    do="free some space and run again; nothing half-written was kept",
+                ) from error
+            return
+        if self.temporary.is_file():
+            with self.temporary.open("rb") as handle:
+                os.fsync(handle.fileno())
+        os.replace(self.temporary, self.target)
+
+
+def _discard(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_catalogue(path: Path, frame: pl.DataFrame, metadata: Mapping[str, Any]) -> None:
+    """Write a catalogue as Parquet, whole or not at all."""
+    require_columns(frame, ("id_str", "file_loc"), where=path.name)
+    with atomic_path(path) as temporary:
+        frame.write_parquet(temporary, metadata={METADATA_KEY: json.dumps(dict(metadata))})
+
+
+def read_catalogue(path: Path) -> Catalogue:
+    """Read a catalogue that a stage wrote.
+
+    Raises
+    ------
+    CatalogueError
+        The file is absent, damaged, or not a catalogue.
+    """
+    try:
+        stored = pq.read_schema(path).metadata or {}
+        frame = pl.read_parquet(path)
+    except FileNotFoundError as error:
+        raise CatalogueError(f"there is no catalogue {path}", do="run the stage before") from error
+    except Exception as error:
+        raise CatalogueError(f"{path} is not readable as Parquet ({error})") from error
+    require_columns(frame, ("id_str", "file_loc"), where=path.name)
+    return Catalogue(frame, json.loads(stored.get(METADATA_KEY.encode(), b"{}")))
+
+
+def require_columns(frame: pl.DataFrame, columns: tuple[str, ...], *, where: str) -> None:
+    """Raise ``CatalogueError`` when a column is absent."""
+    missing = [name for name in columns if name not in frame.columns]
+    if missing:
+        raise CatalogueError(
+            f"{where} has no column {', '.join(map(repr, missing))}",
+            expected=f"it among {', '.join(frame.columns[:12])}",
+            do="name the right column in the recipe or mend the table",
+            missing=missing,
+        )
+
+
+def read_table(path: Path) -> pl.DataFrame:
+    """Read a table that a person brings, by its suffix.
+
+    CSV may carry a byte-order mark and Windows line ends; integers beyond 2**63 stay exact as text.
+
+    Parameters
+    ----------
+    path
+        ``.csv``, ``.parquet`` (file or folder), ``.fits``, ``.vot``, ``.xml`` or ``.ecsv``.
+
+    Raises
+    ------
+    CatalogueError
+        The suffix is unknown, or the file is absent, empty or damaged.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in TABLE_SUFFIXES and not path.is_dir():
+        raise CatalogueError(
+            f"{path} has the suffix {suffix!r}", expected=", ".join(sorted(TABLE_SUFFIXES))
+        )
+    try:
+        if suffix == ".csv":
+            return _read_csv(path)
+        if suffix == ".parquet" or path.is_dir():
+            return pl.read_parquet(path / "**/*.parquet" if path.is_dir() else path)
+        return _read_astropy(path, ASTROPY_FORMATS[suffix])
+    except FileNotFoundError as error:
+        raise CatalogueError(f"there is no table {path}", do="check the path") from error
+    except CatalogueError:
+        raise
+    except Exception as error:
+        raise CatalogueError(f"{path} cannot be read as a table ({error})") from error
+
+
+def _read_csv(path: Path) -> pl.DataFrame:
+    frame = pl.read_csv(path, infer_schema_length=10_000)
+    frame = frame.rename({name: name.strip().lstrip("\ufeff") for name in frame.columns})
+    if frame.width and not frame.height:
+        raise CatalogueError(f"{path} has a header and no rows")
+    return frame
+
+
+def _read_astropy(path: Path, format_name: str) -> pl.DataFrame:
+    from astropy.table import Table
+
+    table = Table.read(path, format=format_name)
+    columns: dict[str, Any] = {}
+    for name in table.colnames:
+        column = table[name]
+        if getattr(column, "ndim", 1) != 1:
+            continue
+        values = column.tolist()
+        columns[name] = [v.decode() if isinstance(v, bytes) else v for v in values]
+    return pl.DataFrame(columns)
+
+
+def write_table(path: Path, frame: pl.DataFrame, metadata: Mapping[str, Any]) -> None:
+    """Write a table for a person, by its suffix, whole or not at all.
+
+    Metadata goes into the Parquet schema, the FITS header, or the VOTable and ECSV description.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in TABLE_SUFFIXES:
+        raise CatalogueError(
+            f"{path} has the suffix {suffix!r}", expected=", ".join(sorted(TABLE_SUFFIXES))
+        )
+    with atomic_path(path) as temporary:
+        if suffix == ".parquet":
+            frame.write_parquet(temporary, metadata={METADATA_KEY: json.dumps(dict(metadata))})
+        elif suffix == ".csv":
+            frame.write_csv(temporary)
+        else:
+            _write_astropy(temporary, frame, metadata, ASTROPY_FORMATS[suffix])
+
+
+def _write_astropy(
+    path: Path, frame: pl.DataFrame, metadata: Mapping[str, Any], format_name: str
+) -> None:
+    import numpy as np
+    from astropy.table import Table
+
+    columns: dict[str, Any] = {}
+    for name in frame.columns:
+        series = frame[name]
+        if series.dtype == pl.String:
+            columns[name] = np.asarray(series.fill_null("").to_list(), dtype=str)
+        else:
+            columns[name] = series.to_numpy()
+    table = Table(columns)
+    text = {str(k): v if isinstance(v, str) else json.dumps(v) for k, v in metadata.items()}
+    if format_name == "fits":
+        table.meta["comments"] = [
+            f"{key}: {value}"[i : i + 70]
+            for key, value in text.items()
+            for i in range(0, len(f"{key}: {value}"), 70)
+        ]
+    else:
+        table.meta.update(text)
+    table.write(path, format=format_name, overwrite=True)

@@ -1,0 +1,146 @@
+"""Where work runs: this process, or local processes through Dask.
+
+A stage that fans out hands ``map`` a module-level function and the list of its items, and takes
+back ``(index, result)`` pairs as they are ready. Functions are pure: they may be run again when a
+worker dies. Clusters come through the same door.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from morphoscope.errors import EngineError
+from morphoscope.recipe import EngineSettings
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["Engine", "cores", "open_engine"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Engine(Protocol):
+    """A place where work runs."""
+
+    @property
+    def workers(self) -> int:
+        """Number of items that run at once."""
+
+    def map(
+        self, function: Callable[[Item], Result], items: Sequence[Item]
+    ) -> Iterator[tuple[int, Result]]:
+        """Apply ``function`` to every item and yield ``(index, result)`` as they are ready."""
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class InlineEngine:
+    """Runs in this process, one item after the other."""
+
+    workers = 1
+
+    def map(
+        self, function: Callable[[Item], Result], items: Sequence[Item]
+    ) -> Iterator[tuple[int, Result]]:
+        for index, item in enumerate(items):
+            yield index, function(item)
+
+
+class DaskEngine:
+    """Runs on the workers of a Dask cluster, which starts with the first ``map``."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._client: Client | None = None
+
+    @property
+    def client(self) -> Client:
+        if self._client is None:
+            self._client = _start_local(self.workers)
+        return self._client
+
+    def map(
+        self, function: Callable[[Item], Result], items: Sequence[Item]
+    ) -> Iterator[tuple[int, Result]]:
+        from distributed import KilledWorker, as_completed
+
+        waiting = iter(enumerate(items))
+        running: dict[Any, int] = {}
+        # A few items a worker are in flight: enough to keep it busy, few enough to bound memory.
+        ahead = [self._submit(function, pair) for _, pair in zip(range(4 * self.workers), waiting)]
+        running.update(ahead)
+        completed = as_completed(list(running))
+        try:
+            for future in completed:
+                index = running.pop(future)
+                try:
+                    result = future.result()
+                except KilledWorker as error:
+                    raise EngineError(
+                        f"item {index} ended every worker that tried it ({error})",
+                        do="look at that item; memory may be short",
+                        index=index,
+                    ) from error
+                for pair in waiting:
+                    fresh, number = self._submit(function, pair)
+                    running[fresh] = number
+                    completed.add(fresh)
+                    break
+                yield index, result
+        finally:
+            self.client.cancel(list(running))
+
+    def _submit(
+        self, function: Callable[[Item], Result], pair: tuple[int, Item]
+    ) -> tuple[Any, int]:
+        index, item = pair
+        return self.client.submit(function, item, pure=False), index
+
+    def close(self) -> None:
+        if self._client is not None:
+            cluster = self._client.cluster
+            self._client.close()
+            if cluster is not None:
+                cluster.close()
+            self._client = None
+
+
+def _start_local(workers: int) -> Client:
+    import logging
+
+    import dask
+    from distributed import Client, LocalCluster
+
+    logging.getLogger("distributed").setLevel(logging.ERROR)
+    dask.config.set({"distributed.worker.daemon": True})
+    cluster = LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=None,
+        memory_limit=0,
+        silence_logs=logging.ERROR,
+    )
+    return Client(cluster)
+
+
+@contextmanager
+def open_engine(settings: EngineSettings) -> Iterator[Engine]:
+    """Open the engine that the settings name; closed on leaving."""
+    workers = settings.workers or cores()
+    if settings.kind == "inline" or workers == 1:
+        yield InlineEngine()
+        return
+    engine = DaskEngine(workers)
+    try:
+        yield engine
+    finally:
+        engine.close()

@@ -1,0 +1,204 @@
+"""Fingerprints of inputs, settings and code, and the question: is this stage up to date?
+
+A stage is up to date when the SHA-256 over its settings, the content of its inputs and the code it
+runs is the one its record holds, and its outputs are still those that it wrote.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from morphoscope.catalog import atomic_path
+
+__all__ = [
+    "Fingerprint",
+    "StageRecord",
+    "code_digest",
+    "content_digest",
+    "file_digest",
+    "read_record",
+    "settings_digest",
+    "versions",
+    "write_record",
+]
+
+RECORD = "stage.json"
+PACKAGE = Path(__file__).parent
+# Where messages are worded or bars drawn, no result changes.
+WITHOUT_EFFECT = frozenset({"errors.py", "progress.py", "cli.py", "pipeline.py", "provenance.py"})
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a result depends on, each part a SHA-256 in hexadecimal."""
+
+    settings: str
+    inputs: dict[str, str]
+    code: str
+
+    def differences(self, other: Fingerprint) -> list[str]:
+        """Say which parts differ, in words."""
+        found = []
+        if self.settings != other.settings:
+            found.append("settings changed")
+        for name in sorted({*self.inputs, *other.inputs}):
+            if self.inputs.get(name) != other.inputs.get(name):
+                found.append(f"{name} changed")
+        if self.code != other.code:
+            found.append("code changed")
+        return found
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """What a stage did, kept as ``stage.json`` beside its outputs.
+
+    ``state`` is ``running`` from the start until every output is whole, then ``done``.
+    """
+
+    stage: str
+    state: str
+    fingerprint: Fingerprint
+    started: str
+    seconds: float = 0.0
+    outputs: dict[str, str] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def write_record(folder: Path, record: StageRecord) -> None:
+    """Write a stage's record, whole or not at all."""
+    with atomic_path(folder / RECORD) as path:
+        path.write_text(json.dumps(asdict(record), indent=1, sort_keys=True))
+
+
+def read_record(folder: Path) -> StageRecord | None:
+    """Read a stage's record; ``None`` when there is none, or it is from another format."""
+    try:
+        values = json.loads((folder / RECORD).read_text())
+        return StageRecord(**{**values, "fingerprint": Fingerprint(**values["fingerprint"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def settings_digest(settings: Mapping[str, Any]) -> str:
+    """Digest of JSON values, the same for the same values in any order."""
+    return _digest(json.dumps(settings, sort_keys=True, ensure_ascii=False).encode())
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of one file's content."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def content_digest(paths: Iterable[Path]) -> str:
+    """Digest of the names and content of files, folders taken whole."""
+    files: list[tuple[str, Path]] = []
+    for path in paths:
+        if path.is_dir():
+            members = [p for p in path.rglob("*") if p.is_file()]
+            files.extend((f"{path.name}/{p.relative_to(path).as_posix()}", p) for p in members)
+        elif path.exists():
+            files.append((path.name, path))
+    files.sort()
+    with ThreadPoolExecutor() as pool:
+        digests = pool.map(_digest_or_error, (path for _, path in files))
+        lines = [f"{name} {digest}" for (name, _), digest in zip(files, digests, strict=True)]
+    return _digest("\n".join(lines).encode())
+
+
+def _digest_or_error(path: Path) -> str:
+    try:
+        return file_digest(path)
+    except OSError as error:
+        return f"unreadable {error.errno}"
+
+
+def code_digest(modules: Iterable[str]) -> str:
+    """Digest of modules of this package and of all that they import from it.
+
+    Comments, docstrings and layout do not count.
+
+    Parameters
+    ----------
+    modules
+        Names below the package, as ``"prepare"`` or ``"split"``; a package counts whole.
+    """
+    pending = [path for name in modules for path in _module_files(name.replace(".", "/"))]
+    seen: set[Path] = set()
+    while pending:
+        path = pending.pop()
+        if path in seen or path.name in WITHOUT_EFFECT:
+            continue
+        seen.add(path)
+        pending.extend(_imports(path))
+    lines = [f"{p.relative_to(PACKAGE).as_posix()} {_syntax_digest(p)}" for p in sorted(seen)]
+    return _digest("\n".join(lines).encode())
+
+
+def _module_files(name: str) -> list[Path]:
+    place = PACKAGE / name
+    if place.is_dir():
+        return [p for p in sorted(place.rglob("*")) if p.suffix in {".py", ".html", ".css"}]
+    file = place.with_suffix(".py")
+    return [file] if file.exists() else []
+
+
+@functools.cache
+def _imports(path: Path) -> tuple[Path, ...]:
+    if path.suffix != ".py":
+        return ()
+    found: list[Path] = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            if name.startswith("morphoscope."):
+                file = PACKAGE / name.removeprefix("morphoscope.").replace(".", "/")
+                found.extend(p for p in (file.with_suffix(".py"), file / "__init__.py"))
+    return tuple(path for path in found if path.exists())
+
+
+@functools.cache
+def _syntax_digest(path: Path) -> str:
+    text = path.read_text()
+    if path.suffix != ".py":
+        return _digest(text.encode())
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            value = body[0].value
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                body[0] = ast.Expr(ast.Constant(...))
+    return _digest(ast.unparse(tree).encode())
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of this package and of the libraries that decide results."""
+    found = {"python": platform.python_version()}
+    names = ("morphoscope", "numpy", "opencv-python-headless", "polars", "torch", "onnxruntime")
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
