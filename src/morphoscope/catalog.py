@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from morphoscope.errors import CatalogueError, DiskSpaceError
 
@@ -113,14 +112,14 @@ def read_catalogue(path: Path) -> Catalogue:
         The file is absent, damaged, or not a catalogue.
     """
     try:
-        stored = pq.read_schema(path).metadata or {}
+        stored = pl.read_parquet_metadata(path)
         frame = pl.read_parquet(path)
     except FileNotFoundError as error:
         raise CatalogueError(f"there is no catalogue {path}", do="run the stage before") from error
     except Exception as error:
         raise CatalogueError(f"{path} is not readable as Parquet ({error})") from error
     require_columns(frame, ("id_str", "file_loc"), where=path.name)
-    return Catalogue(frame, json.loads(stored.get(METADATA_KEY.encode(), b"{}")))
+    return Catalogue(frame, json.loads(stored.get(METADATA_KEY, "{}")))
 
 
 def require_columns(frame: pl.DataFrame, columns: tuple[str, ...], *, where: str) -> None:

@@ -34,8 +34,9 @@ __all__ = [
 
 RECORD = "stage.json"
 PACKAGE = Path(__file__).parent
-# Where messages are worded or bars drawn, no result changes.
-WITHOUT_EFFECT = frozenset({"errors.py", "progress.py", "cli.py", "pipeline.py", "provenance.py"})
+# What words messages, draws bars, names settings (their values are digested) or places work
+# changes no result.
+WITHOUT_EFFECT = frozenset({"engine.py", "errors.py", "progress.py", "provenance.py", "recipe.py"})
 
 
 @dataclass(frozen=True)

@@ -175,12 +175,11 @@ class AugmentSettings(Section):
     noise: float = Field(0.0, description="Largest added noise (share of full range).", ge=0, le=1)
     brightness: float = Field(0.1, description="Largest relative change of brightness.", ge=0, lt=1)
     label_depends_on: list[LabelProperty] = Field(
-        [], description="Properties that the label depends on; an augmentation that changes one "
-        "is refused."
+        [],
+        description="Properties that the label depends on; an augmentation that changes one "
+        "is refused.",
     )
-    handed: list[list[str]] = Field(
-        [], description="Pairs of classes that a mirror swaps."
-    )
+    handed: list[list[str]] = Field([], description="Pairs of classes that a mirror swaps.")
 
 
 class BalanceSettings(Section):
@@ -219,8 +218,9 @@ class TrainSettings(Section):
     )
     members: int = Field(1, description="Networks trained with seeds of their own.", ge=1, le=16)
     orientations: Literal[1, 4, 8] = Field(
-        1, description="Orientations averaged when the model answers: 4 by quarter turns, 8 with "
-        "mirrors."
+        1,
+        description="Orientations averaged when the model answers: 4 by quarter turns, 8 with "
+        "mirrors.",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="Arithmetic.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train.")
@@ -261,17 +261,17 @@ class Recipe(Section):
     name: str = Field(description="Name of the experiment.", pattern=r"^[A-Za-z0-9][\w.-]*$")
     description: str = Field("", description="What the experiment is for.")
     seed: int = Field(1, description="Seed of every random draw.", ge=0)
-    acquire: AcquireSettings = AcquireSettings()  # type: ignore[call-arg]
-    simulate: SimulateSettings = SimulateSettings()  # type: ignore[call-arg]
-    clean: CleanSettings = CleanSettings()  # type: ignore[call-arg]
-    split: SplitSettings = SplitSettings()  # type: ignore[call-arg]
-    prepare: PrepareSettings = PrepareSettings()  # type: ignore[call-arg]
-    augment: AugmentSettings = AugmentSettings()  # type: ignore[call-arg]
-    balance: BalanceSettings = BalanceSettings()  # type: ignore[call-arg]
-    train: TrainSettings = TrainSettings()  # type: ignore[call-arg]
-    evaluate: EvaluateSettings = EvaluateSettings()  # type: ignore[call-arg]
-    export: ExportSettings = ExportSettings()  # type: ignore[call-arg]
-    engine: EngineSettings = EngineSettings()  # type: ignore[call-arg]
+    acquire: AcquireSettings = AcquireSettings()
+    simulate: SimulateSettings = SimulateSettings()
+    clean: CleanSettings = CleanSettings()
+    split: SplitSettings = SplitSettings()
+    prepare: PrepareSettings = PrepareSettings()
+    augment: AugmentSettings = AugmentSettings()
+    balance: BalanceSettings = BalanceSettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    export: ExportSettings = ExportSettings()
+    engine: EngineSettings = EngineSettings()
 
 
 def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:

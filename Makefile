@@ -1,0 +1,42 @@
+# make run: simulated galaxies, end to end.   make test: lint, types and tests.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: run test lint types tests docs clean
+
+run: $(VENV)/.train
+	$(BIN)/morphoscope run recipes/simulated.toml
+
+test: lint types tests
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+tests: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+# The pages that are made from the code.
+docs: $(VENV)/.train
+	$(BIN)/morphoscope settings > docs/settings.md
+
+clean:
+	rm -rf $(VENV) runs build dist .mypy_cache .ruff_cache .pytest_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.train: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP_INSTALL) -e '.[train]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.train
+	$(PIP_INSTALL) -e '.[train,test]'
+	@touch $@

@@ -1,0 +1,245 @@
+"""The command line: one command a stage, the same words.
+
+Everything heavy is imported inside the command that needs it, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from morphoscope import __version__
+from morphoscope.errors import MorphoscopeError
+
+if TYPE_CHECKING:
+    from morphoscope.recipe import Recipe
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="morphoscope",
+    help="Galaxy images in, a morphology catalogue and a trustworthy model out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+RecipeArgument = Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe, a TOML file.")]
+DataOption = Annotated[
+    str, typer.Option("--data", metavar="PATH", help="Path of the data (acquire.data).")
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", metavar="RUN", help="Run folder [runs/NAME].")
+]
+SetOption = Annotated[
+    list[str],
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: train.epochs=20."),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Run again although up to date.")]
+
+
+def _load(recipe: Path, data: str, changes: list[str], out: Path | None) -> tuple[Recipe, Path]:
+    import json
+
+    from morphoscope.recipe import load_recipe
+
+    if data:
+        path = str(Path(data).expanduser().absolute())
+        changes = [*changes, f"acquire.data={json.dumps(path)}"]
+    loaded = load_recipe(recipe, changes)
+    return loaded, out or Path("runs") / loaded.name
+
+
+@app.command()
+def run(
+    recipe: RecipeArgument,
+    data: DataOption = "",
+    out: OutOption = None,
+    changes: SetOption = [],  # noqa: B006 - typer reads it, nothing writes it
+    force: ForceOption = False,
+    first: Annotated[
+        str, typer.Option("--from", metavar="STAGE", help="Run this stage and all after it again.")
+    ] = "",
+) -> None:
+    """Run every stage that is not up to date: images in, report and model out."""
+    from morphoscope.pipeline import run_stages
+    from morphoscope.stages import STAGES
+
+    if first and first not in STAGES:
+        _misuse(f"--from {first}: there are the stages {', '.join(STAGES)}")
+    loaded, folder = _load(recipe, data, changes, out)
+    records = run_stages(loaded, folder, force=force, first=first or None)
+    score = records["evaluate"].summary
+    print(
+        f"accuracy {_interval(score['accuracy'])}, macro-F1 {_interval(score['macro_f1'])} "
+        f"(n = {score['n_test']:,} test images)"
+    )
+    print(f"report: {folder / 'evaluate' / 'report.html'}")
+    print(f"model:  {folder / 'export' / records['export'].summary['bundle']}")
+
+
+def _interval(score: dict[str, float]) -> str:
+    return f"{score['value']:.3f} ({score['low']:.3f}–{score['high']:.3f})"
+
+
+def _add_stage(name: str, text: str) -> None:
+    def command(
+        recipe: RecipeArgument,
+        data: DataOption = "",
+        out: OutOption = None,
+        changes: SetOption = [],  # noqa: B006 - typer reads it, nothing writes it
+        force: ForceOption = False,
+    ) -> None:
+        from morphoscope.pipeline import run_stage
+
+        loaded, folder = _load(recipe, data, changes, out)
+        record = run_stage(loaded, folder, name, force=force)
+        _show(record.summary)
+        print(f"in: {folder / name}")
+
+    app.command(name=name, help=text)(command)
+
+
+for _name, _text in {
+    "acquire": "Get labelled images: from a folder, a table, an archive, or simulated.",
+    "clean": "Turn votes into classes; put defects and irrelevant images aside.",
+    "split": "Divide into train, validation and test, groups together.",
+    "prepare": "Bring all images to one size, into one array.",
+    "train": "Train the network; goes on where it was cut off.",
+    "evaluate": "Score on the test split and write the report.",
+    "export": "Write the model as a bundle that opens without torch.",
+}.items():
+    _add_stage(_name, _text)
+
+
+@app.command()
+def predict(
+    bundle: Annotated[str, typer.Argument(help="Bundle folder, or the name of a shipped model.")],
+    images: Annotated[str, typer.Argument(help="Folder, glob, image or table of images.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", help="Result: .parquet, .fits, .vot, .ecsv, .csv, or a folder of shards."
+        ),
+    ] = Path("predictions.parquet"),
+    id_column: Annotated[str, typer.Option(help="Column of names in the table.")] = "",
+    file_column: Annotated[str, typer.Option(help="Column of image paths in the table.")] = "",
+    workers: Annotated[int, typer.Option(help="Worker processes; 0: one a core.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Start anew over another result.")] = False,
+) -> None:
+    """Classify images with a model; one row for every image, resumable."""
+    from morphoscope.engine import open_engine
+    from morphoscope.predict import predict as predict_images
+    from morphoscope.recipe import EngineSettings
+
+    with open_engine(EngineSettings(kind="local", workers=workers)) as engine:
+        summary = predict_images(
+            bundle,
+            images,
+            out=out,
+            engine=engine,
+            id_column=id_column,
+            file_column=file_column,
+            force=force,
+        )
+    _show(summary)
+
+
+@app.command()
+def status(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
+) -> None:
+    """Show which stages are up to date, which not and why, and what each cost."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from morphoscope.pipeline import read_run
+    from morphoscope.pipeline import status as stage_status
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("stage", "state", "started", "seconds", "why"):
+        table.add_column(heading, justify="right" if heading == "seconds" else "left")
+    for one in stage_status(read_run(run_folder), run_folder):
+        started = one.record.started[:16].replace("T", " ") if one.record else ""
+        seconds = f"{one.record.seconds:,.1f}" if one.record and one.record.seconds else ""
+        table.add_row(one.stage, one.state, started, seconds, one.why)
+    Console(highlight=False).print(table)
+
+
+@app.command()
+def settings(
+    section: Annotated[str, typer.Argument(help="Section of the recipe; empty: all.")] = "",
+) -> None:
+    """List the settings of a recipe with their defaults."""
+    from morphoscope.recipe_help import describe_settings
+
+    try:
+        print(describe_settings(section), end="")
+    except KeyError:
+        _misuse(f"there is no section {section!r}")
+
+
+@app.command()
+def models() -> None:
+    """List the models that come with this package."""
+    from morphoscope.bundle import open_bundle, shipped_bundles
+
+    for name in shipped_bundles():
+        bundle = open_bundle(name)
+        print(f"{name}  {bundle.id}  {', '.join(bundle.classes)}")
+
+
+def _show(summary: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.pretty import Pretty
+
+    Console(highlight=False).print(Pretty(summary, max_length=40))
+
+
+def _misuse(message: str) -> NoReturn:
+    print(f"morphoscope: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line: exit 0 if all went well, 2 for misuse, 1 for failure."""
+    words = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        app(args=words, prog_name="morphoscope")
+    except MorphoscopeError as error:
+        if debug:
+            raise
+        print(f"morphoscope: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        print("morphoscope: stopped; run the same command to go on", file=sys.stderr)
+        raise SystemExit(130) from None
+    except Exception as error:
+        if debug:
+            raise
+        kind = type(error).__name__
+        print(f"morphoscope: unexpected {kind}: {error}; --debug shows where", file=sys.stderr)
+        raise SystemExit(1) from None
+    raise SystemExit(0)

@@ -1,0 +1,228 @@
+"""Which stages have to run, and running them.
+
+A run folder holds one folder a stage, each with the stage's record. A stage is skipped only if its
+settings, the content of its inputs and the code it runs are those of its record, and its outputs
+are still as it left them. A stage that was cut off with the same fingerprint goes on where it was;
+with another one its folder is cleared first.
+"""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from morphoscope.catalog import atomic_path
+from morphoscope.engine import open_engine
+from morphoscope.errors import MorphoscopeError, StageError
+from morphoscope.progress import say
+from morphoscope.provenance import (
+    RECORD,
+    Fingerprint,
+    StageRecord,
+    code_digest,
+    content_digest,
+    read_record,
+    settings_digest,
+    versions,
+    write_record,
+)
+from morphoscope.recipe import Recipe
+from morphoscope.stages import STAGES, Job, Stage
+
+__all__ = ["StageStatus", "read_run", "run_stage", "run_stages", "status"]
+
+RECIPE = "recipe.json"
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """Whether a stage is up to date, and why not."""
+
+    stage: str
+    state: str
+    why: str
+    record: StageRecord | None
+
+
+def run_stages(
+    recipe: Recipe, run: Path, *, force: bool = False, first: str | None = None
+) -> dict[str, StageRecord]:
+    """Run every stage that is not up to date, in order.
+
+    Parameters
+    ----------
+    recipe
+        The experiment.
+    run
+        Run folder; made when absent.
+    force
+        Run every stage again.
+    first
+        Run this stage and all after it again.
+
+    Raises
+    ------
+    StageError
+        Another process works in the run folder.
+    """
+    records = {}
+    again = force
+    with _opened(recipe, run) as job:
+        for stage in STAGES.values():
+            again = again or stage.name == first
+            records[stage.name] = _run_if_needed(stage, job, force=again)
+    return records
+
+
+def run_stage(recipe: Recipe, run: Path, name: str, *, force: bool = False) -> StageRecord:
+    """Run one stage alone; the stages that it needs must be up to date."""
+    stage = STAGES[name]
+    with _opened(recipe, run) as job:
+        for earlier in STAGES.values():
+            if earlier.name == name:
+                break
+            found = _status(earlier, job)
+            if found.state != "up to date":
+                raise StageError(
+                    f"{name} needs {earlier.name}, which is {found.state} ({found.why})",
+                    do=f"run `morphoscope {earlier.name}` first, or `morphoscope run`",
+                )
+        return _run_if_needed(stage, job, force=force)
+
+
+def status(recipe: Recipe, run: Path) -> list[StageStatus]:
+    """Say of every stage whether it is up to date, and why not."""
+    found: list[StageStatus] = []
+    job = Job(recipe, run)
+    stale: str | None = None
+    for stage in STAGES.values():
+        one = _status(stage, job)
+        if stale and one.state == "up to date":
+            one = replace(one, state="waiting", why=f"{stale} comes before and is not up to date")
+        elif one.state != "up to date":
+            stale = stale or stage.name
+        found.append(one)
+    return found
+
+
+def read_run(run: Path) -> Recipe:
+    """Read the recipe of a run folder.
+
+    Raises
+    ------
+    StageError
+        The folder is not a run folder.
+    """
+    try:
+        return Recipe.model_validate_json((run / RECIPE).read_text())
+    except (OSError, ValueError) as error:
+        raise StageError(
+            f"{run} holds no readable {RECIPE}",
+            expected="a run folder, as runs/simulated",
+            do="name the folder that `morphoscope run` printed",
+        ) from error
+
+
+@contextmanager
+def _opened(recipe: Recipe, run: Path) -> Iterator[Job]:
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        lock = (run / ".lock").open("w")
+    except OSError as error:
+        raise StageError(f"{run} cannot be written ({error})", do="name another --out") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StageError(
+                f"another process works in {run}", do="wait for it, or name another --out"
+            ) from error
+        with atomic_path(run / RECIPE) as path:
+            path.write_text(recipe.model_dump_json(indent=1))
+        with open_engine(recipe.engine) as engine:
+            yield Job(recipe, run, engine)
+
+
+def _run_if_needed(stage: Stage, job: Job, *, force: bool) -> StageRecord:
+    found = _status(stage, job)
+    if found.state == "up to date" and found.record is not None and not force:
+        say(f"{stage.name}: up to date", style="dim")
+        return found.record
+    say(f"{stage.name}: {'asked for again' if force else found.why}", style="bold")
+    folder = job.folder(stage.name)
+    fingerprint = _fingerprint(stage, job)
+    record = read_record(folder)
+    resumes = record is not None and record.state == "running" and not force
+    if not (resumes and record is not None and record.fingerprint == fingerprint):
+        _clear(folder, stage.keeps)
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    begun = StageRecord(stage.name, "running", fingerprint, started, versions=versions())
+    write_record(folder, begun)
+    clock = time.monotonic()
+    summary = stage.work(job)
+    done = replace(
+        begun,
+        state="done",
+        seconds=round(time.monotonic() - clock, 3),
+        outputs=_outputs(folder),
+        summary=json.loads(json.dumps(summary)),
+    )
+    write_record(folder, done)
+    say(f"{stage.name}: done in {done.seconds:,.1f} s")
+    return done
+
+
+def _status(stage: Stage, job: Job) -> StageStatus:
+    folder = job.folder(stage.name)
+    record = read_record(folder)
+    if record is None:
+        return StageStatus(stage.name, "not run", "it has not run", None)
+    try:
+        differences = record.fingerprint.differences(_fingerprint(stage, job))
+    except MorphoscopeError as error:
+        return StageStatus(stage.name, "out of date", str(error), record)
+    if differences:
+        return StageStatus(stage.name, "out of date", ", ".join(differences), record)
+    if record.state != "done":
+        return StageStatus(stage.name, "cut off", "it was cut off and can go on", record)
+    if record.outputs != _outputs(folder):
+        return StageStatus(stage.name, "out of date", "its outputs were changed or lost", record)
+    return StageStatus(stage.name, "up to date", "", record)
+
+
+def _fingerprint(stage: Stage, job: Job) -> Fingerprint:
+    inputs = {}
+    for need in stage.needs:
+        record = read_record(job.folder(need))
+        inputs[need] = settings_digest(record.outputs if record else {})
+    if stage.reads_data:
+        inputs["data"] = job.data_digest
+    return Fingerprint(
+        settings=settings_digest(stage.settings(job.recipe)),
+        inputs=inputs,
+        code=code_digest(stage.modules),
+    )
+
+
+def _outputs(folder: Path) -> dict[str, str]:
+    entries = sorted(p for p in folder.iterdir() if p.name != RECORD and p.name[0] != ".")
+    return {entry.name: content_digest([entry]) for entry in entries}
+
+
+def _clear(folder: Path, keeps: tuple[str, ...]) -> None:
+    if not folder.exists():
+        return
+    for entry in folder.iterdir():
+        if entry.name in keeps:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()

@@ -1,0 +1,217 @@
+"""The stages in order: what each reads, what it depends on, and how it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from morphoscope.engine import Engine
+from morphoscope.errors import StageError
+from morphoscope.provenance import content_digest, settings_digest
+from morphoscope.recipe import Recipe
+
+__all__ = ["STAGES", "Job", "Stage"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recipe, its run folder and the engine that works for it."""
+
+    recipe: Recipe
+    run: Path
+    engine: Engine | None = None
+
+    @property
+    def data(self) -> Path | None:
+        """Path of the data, if the recipe or ``--data`` names one."""
+        return Path(self.recipe.acquire.data).expanduser() if self.recipe.acquire.data else None
+
+    @cached_property
+    def data_digest(self) -> str:
+        """Digest of the content of the data; of what is expected where it is downloaded."""
+        settings = self.recipe.acquire
+        if settings.source == "simulated":
+            return "none"
+        if settings.downloads:
+            return settings_digest({"sha256": [item.sha256 for item in settings.downloads]})
+        from morphoscope.acquire import inputs
+
+        return content_digest(inputs(settings, self.data))
+
+    def folder(self, stage: str) -> Path:
+        """Folder of a stage."""
+        return self.run / stage
+
+    def catalogue(self, stage: str) -> Path:
+        """Catalogue that a stage wrote."""
+        return self.run / stage / "catalogue.parquet"
+
+    def working_engine(self) -> Engine:
+        """Return the engine; a job that only asks has none."""
+        if self.engine is None:
+            raise StageError("this job was opened without an engine")
+        return self.engine
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the way.
+
+    Attributes
+    ----------
+    name
+        Its verb; also its folder, recipe section and command.
+    needs
+        Stages whose outputs it reads.
+    modules
+        Modules of this package whose code decides its result.
+    settings
+        The part of the recipe that it depends on, as JSON values.
+    work
+        Does the work and returns the summary.
+    reads_data
+        Whether it opens the image files that the catalogue points to.
+    keeps
+        Files that stay when the folder is cleared.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    modules: tuple[str, ...]
+    settings: Callable[[Recipe], dict[str, Any]]
+    work: Callable[[Job], dict[str, Any]]
+    reads_data: bool = False
+    keeps: tuple[str, ...] = ()
+
+
+def _sections(*names: str, seed: bool = False) -> Callable[[Recipe], dict[str, Any]]:
+    def settings(recipe: Recipe) -> dict[str, Any]:
+        values = recipe.model_dump(include=set(names))
+        return {**values, "seed": recipe.seed} if seed else values
+
+    return settings
+
+
+def _acquire_settings(recipe: Recipe) -> dict[str, Any]:
+    if recipe.acquire.source == "simulated":
+        return {"source": "simulated", **_sections("simulate", seed=True)(recipe)}
+    return _sections("acquire")(recipe)
+
+
+def _acquire(job: Job) -> dict[str, Any]:
+    out, engine = job.folder("acquire"), job.working_engine()
+    if job.recipe.acquire.source == "simulated":
+        from morphoscope.simulate import simulate
+
+        return simulate(job.recipe.simulate, seed=job.recipe.seed, out=out, engine=engine)
+    from morphoscope.acquire import acquire
+
+    return acquire(job.recipe.acquire, data=job.data, out=out, engine=engine)
+
+
+def _clean(job: Job) -> dict[str, Any]:
+    from morphoscope.clean import clean
+
+    return clean(
+        job.recipe.clean,
+        catalogue=job.catalogue("acquire"),
+        out=job.folder("clean"),
+        engine=job.working_engine(),
+    )
+
+
+def _split(job: Job) -> dict[str, Any]:
+    from morphoscope.split import split
+
+    return split(
+        job.recipe.split,
+        catalogue=job.catalogue("clean"),
+        seed=job.recipe.seed,
+        out=job.folder("split"),
+    )
+
+
+def _prepare(job: Job) -> dict[str, Any]:
+    from morphoscope.prepare import prepare
+
+    return prepare(
+        job.recipe.prepare,
+        catalogue=job.catalogue("split"),
+        out=job.folder("prepare"),
+        engine=job.working_engine(),
+    )
+
+
+def _train(job: Job) -> dict[str, Any]:
+    from morphoscope.train import train
+
+    recipe = job.recipe
+    return train(
+        recipe.train,
+        recipe.augment,
+        recipe.balance,
+        store=job.folder("prepare"),
+        seed=recipe.seed,
+        out=job.folder("train"),
+    )
+
+
+def _evaluate(job: Job) -> dict[str, Any]:
+    from morphoscope.evaluate import evaluate
+
+    return evaluate(job.recipe, run=job.run, out=job.folder("evaluate"))
+
+
+def _export(job: Job) -> dict[str, Any]:
+    from morphoscope.bundle import export
+
+    return export(job.recipe, run=job.run, out=job.folder("export"))
+
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        Stage(
+            "acquire",
+            (),
+            ("acquire", "simulate"),
+            _acquire_settings,
+            _acquire,
+            reads_data=True,
+        ),
+        Stage("clean", ("acquire",), ("clean",), _sections("clean"), _clean, reads_data=True),
+        Stage(
+            "split",
+            ("clean",),
+            ("split",),
+            _sections("split", seed=True),
+            _split,
+            keeps=("assignments.parquet",),
+        ),
+        Stage("prepare", ("split",), ("prepare",), _sections("prepare"), _prepare, reads_data=True),
+        Stage(
+            "train",
+            ("prepare",),
+            ("train",),
+            _sections("train", "augment", "balance", seed=True),
+            _train,
+        ),
+        Stage(
+            "evaluate",
+            ("clean", "split", "prepare", "train"),
+            ("evaluate",),
+            _sections("name", "description", "evaluate", seed=True),
+            _evaluate,
+        ),
+        Stage(
+            "export",
+            ("prepare", "train", "evaluate"),
+            ("bundle",),
+            _sections("name", "description", "export", seed=True),
+            _export,
+        ),
+    )
+}

@@ -1,0 +1,64 @@
+"""The engine gives the same results wherever work runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from morphoscope.engine import open_engine
+from morphoscope.errors import EngineError, ImageError
+from morphoscope.recipe import EngineSettings
+
+
+def square(x: int) -> int:
+    return x * x
+
+
+def fail(x: int) -> int:
+    raise ImageError(f"item {x}", reason="blank")
+
+
+def die_once(path: Path) -> str:
+    if not path.exists():
+        path.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return path.name
+
+
+def die(x: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
+@pytest.mark.parametrize("kind", ["inline", "local"])
+def test_every_item_comes_back_once(kind: str) -> None:
+    with open_engine(EngineSettings(kind=kind, workers=2)) as engine:
+        assert dict(engine.map(square, range(57))) == {i: i * i for i in range(57)}
+        assert dict(engine.map(square, [])) == {}
+
+
+@pytest.mark.parametrize("kind", ["inline", "local"])
+def test_an_error_comes_back_whole(kind: str) -> None:
+    with open_engine(EngineSettings(kind=kind, workers=2)) as engine:
+        with pytest.raises(ImageError) as caught:
+            list(engine.map(fail, [4]))
+        assert caught.value.reason == "blank"
+
+
+def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
+    paths = [tmp_path / str(i) for i in range(3)]
+    for path in paths[1:]:
+        path.touch()
+    with open_engine(EngineSettings(kind="local", workers=2)) as engine:
+        assert sorted(dict(engine.map(die_once, paths)).values()) == ["0", "1", "2"]
+
+
+def test_an_item_that_kills_every_worker_is_named() -> None:
+    with (
+        open_engine(EngineSettings(kind="local", workers=2)) as engine,
+        pytest.raises(EngineError, match="item 0 ended every worker"),
+    ):
+        list(engine.map(die, [1]))

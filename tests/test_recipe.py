@@ -1,0 +1,90 @@
+"""Recipes: precedence, clear errors, descriptions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from morphoscope.errors import RecipeError
+from morphoscope.recipe import Recipe, load_recipe
+from morphoscope.recipe_help import describe_settings
+
+ROOT = Path(__file__).parent.parent
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "recipe.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_change_on_the_command_line_wins_over_the_file_and_the_file_over_the_default(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path, 'name = "a"\n[train]\nepochs = 3\n')
+    assert load_recipe(path).train.epochs == 3
+    assert load_recipe(path, ["train.epochs=7"]).train.epochs == 7
+    assert load_recipe(path).train.batch_size == Recipe(name="a").train.batch_size
+    assert load_recipe(path, ["train.network=alexnet"]).train.network == "alexnet"
+    assert load_recipe(path, ['split.groups=["run"]']).split.groups == ["run"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('name = "a"\n[train]\nepoch = 3\n', "did you mean 'epochs'"),
+        ('name = "a"\n[trian]\nepochs = 3\n', "did you mean 'train'"),
+        ('name = "a"\n[train]\nepochs = "3"\n', "'train.epochs' is '3'"),
+        ('name = "a"\n[train]\nepochs = 0\n', "'train.epochs' is 0"),
+        ("[train]\nepochs = 1\n", "setting 'name' is missing"),
+        ('name = "a"\n[[clean.classes]]\nname = "x"\nwher = "1"\n', "did you mean 'where'"),
+        ('name = "../a"\n', "'name' is '../a'"),
+        ('name = "a"\n[split]\nvalidation = 0.6\ntest = 0.4\n', "leave less than"),
+        ('name = "a"\n[split]\nkind = "kfold"\nfold = 5\n', "fold counts from 0"),
+        ('name = "a\n', "is not TOML"),
+    ],
+)
+def test_a_wrong_recipe_is_explained(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write(tmp_path, text))
+    assert said in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("change", ["train.epochs", "=3", "name.epochs=3", "train.epoch=3"])
+def test_a_wrong_change_is_explained(tmp_path: Path, change: str) -> None:
+    with pytest.raises(RecipeError):
+        load_recipe(write(tmp_path, 'name = "a"\n'), [change])
+
+
+def test_an_absent_recipe_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="there is no recipe"):
+        load_recipe(tmp_path / "none.toml")
+
+
+def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_bytes(b'\xef\xbb\xbfname = "a"\r\n[train]\r\nepochs = 2\r\n')
+    assert load_recipe(path).train.epochs == 2
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda p: p.stem)
+def test_shipped_recipes_are_valid_and_headed(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem
+    for word in ("Source:", "Command:", "Expected time:", "Expected score:"):
+        assert word in path.read_text().split("\nname =")[0]
+
+
+def test_every_setting_is_described() -> None:
+    text = describe_settings()
+    for name, field in Recipe.model_fields.items():
+        nested = getattr(field.annotation, "model_fields", None)
+        if nested is None:
+            assert f"- `{name}`" in text
+            continue
+        assert f"[{name}]" in text
+        for setting, description in nested.items():
+            assert description.description, f"{name}.{setting} has no description"
+            assert description.description in text
