@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -70,9 +69,9 @@ def test_every_stage_is_up_to_date_afterwards(recipe_file: Path, finished: Path)
     recipe = load_recipe(recipe_file)
     assert set(states(recipe, finished).values()) == {"up to date"}
     assert read_run(finished) == recipe
-    before = {name: os.stat(finished / name / "stage.json").st_mtime_ns for name in STAGES}
+    before = {name: (finished / name / "stage.json").stat().st_mtime_ns for name in STAGES}
     run_stages(recipe, finished)
-    after = {name: os.stat(finished / name / "stage.json").st_mtime_ns for name in STAGES}
+    after = {name: (finished / name / "stage.json").stat().st_mtime_ns for name in STAGES}
     assert before == after
 
 
