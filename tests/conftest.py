@@ -18,3 +18,22 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real galaxies: {folder} is absent (set MORPHOSCOPE_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run folder of a tiny model, up to and with evaluate and export."""
+    from tiny_run import make_run, tiny_recipe
+
+    from morphoscope.bundle import export
+
+    recipe = tiny_recipe()
+    folder = make_run(tmp_path_factory.mktemp("tiny"), recipe)
+    export(recipe, run=folder, out=folder / "export")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_run: Path) -> Path:
+    """Folder of the tiny model's bundle."""
+    return tiny_run / "export" / "tiny"

@@ -8,7 +8,7 @@ worker dies. Clusters come through the same door.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -32,7 +32,7 @@ class Engine(Protocol):
         """Number of items that run at once."""
 
     def map(
-        self, function: Callable[[Item], Result], items: Sequence[Item]
+        self, function: Callable[[Item], Result], items: Iterable[Item]
     ) -> Iterator[tuple[int, Result]]:
         """Apply ``function`` to every item and yield ``(index, result)`` as they are ready."""
 
@@ -48,7 +48,7 @@ class InlineEngine:
     workers = 1
 
     def map(
-        self, function: Callable[[Item], Result], items: Sequence[Item]
+        self, function: Callable[[Item], Result], items: Iterable[Item]
     ) -> Iterator[tuple[int, Result]]:
         for index, item in enumerate(items):
             yield index, function(item)
@@ -68,7 +68,7 @@ class DaskEngine:
         return self._client
 
     def map(
-        self, function: Callable[[Item], Result], items: Sequence[Item]
+        self, function: Callable[[Item], Result], items: Iterable[Item]
     ) -> Iterator[tuple[int, Result]]:
         from distributed import KilledWorker, as_completed
 

@@ -123,6 +123,12 @@ class CleanSettings(Section):
     )
     duplicates: bool = Field(True, description="Find images with the same pixels.")
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(self.expected_size) not in (0, 2):
+            raise ValueError("expected_size is [ny, nx], or empty")
+        return self
+
 
 class SplitSettings(Section):
     """Train, validation and test, or folds."""

@@ -1,0 +1,173 @@
+"""The model card: what a person should know before trusting the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["card"]
+
+SPLITS = ("train", "validation", "test")
+SHOWN_SCORES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy (mean recall of the classes)",
+    "macro_f1": "macro-F1 (mean F1 of the classes)",
+    "log_loss": "log loss",
+    "ece": "calibration error (ECE)",
+}
+CLASS_SCORES = ("precision", "recall", "f1")
+FEW = 50
+
+
+def card(manifest: dict[str, Any]) -> str:
+    """Markdown text of the model card, from ``model.json`` alone."""
+    sections = (_head, _use, _training, _scores, _limits, _terms)
+    return "\n\n".join("\n".join(section(manifest)) for section in sections) + "\n"
+
+
+def _head(manifest: dict[str, Any]) -> list[str]:
+    recipe = manifest["provenance"]["recipe"]
+    accuracy = manifest["scores"]["scores"]["accuracy"]
+    return [
+        f"# {manifest['name']}",
+        "",
+        recipe["export"]["description"] or recipe["description"] or "A galaxy classifier.",
+        "",
+        f"- **It answers** with one of {len(manifest['classes'])} classes: "
+        f"{', '.join(manifest['classes'])}; and with a probability for each.",
+        f"- **It is right** for {_interval(accuracy)} of {accuracy['n']:,} test images that it "
+        f"never saw; always answering *{manifest['scores']['baseline']['class']}* would be right "
+        f"for {manifest['scores']['baseline']['accuracy']:.3f}.",
+        f"- **Model id** `{manifest['id']}`; every catalogue made with it carries this id.",
+    ]
+
+
+def _use(manifest: dict[str, Any]) -> list[str]:
+    name = manifest["name"]
+    return [
+        "## How to use it",
+        "",
+        "```",
+        f"morphoscope predict {name} my_images/ --out my_catalogue.parquet",
+        "```",
+        "",
+        "(the name, if the model came with Morphoscope; else the path of this folder). In Python:",
+        "",
+        "```python",
+        "import numpy as np",
+        "from morphoscope.bundle import open_bundle",
+        "from morphoscope.prepare import prepare_file",
+        "",
+        f'model = open_bundle("{name}")',
+        'image = prepare_file("galaxy.jpg", model.preparation)',
+        "probabilities = model.predict(np.stack([image]))",
+        "```",
+        "",
+        f"Images are prepared for it so: {_preparation(manifest['preparation'])}.",
+    ]
+
+
+def _preparation(settings: dict[str, Any]) -> str:
+    words = [f"the central {settings['crop_fraction']:.0%} of the side"]
+    if settings["crop_fraction"] == 1:
+        words = ["the whole image"]
+    words.append(f"made square ({settings['pad']} padding)")
+    words.append(f"resized to {settings['size']} × {settings['size']} pixels")
+    words.append("colour" if settings["channels"] == "rgb" else "grey")
+    for key in ("denoise", "stretch"):
+        if settings[key] != "none":
+            words.append(f"{key} {settings[key]}")
+    return ", ".join(words)
+
+
+def _training(manifest: dict[str, Any]) -> list[str]:
+    data, recipe = manifest["provenance"]["data"], manifest["provenance"]["recipe"]
+    train, counts = recipe["train"], data["counts"]
+    rows = [
+        [name, *(f"{counts.get(split, {}).get(name, 0):,}" for split in SPLITS)]
+        for name in manifest["classes"]
+    ]
+    totals = [f"{sum(counts.get(split, {}).values()):,}" for split in SPLITS]
+    networks = "one network" if train["members"] == 1 else f"{train['members']} networks, averaged"
+    views = "" if train["orientations"] == 1 else f", {train['orientations']} orientations averaged"
+    return [
+        "## What it was trained on",
+        "",
+        f"Source: {data['source'] or 'not stated'}. Images:",
+        "",
+        *_table(["class", *SPLITS], [*rows, ["all", *totals]]),
+        "",
+        f"Network: {train['network']} (width {train['width']:g}), {networks}{views}; at most "
+        f"{train['epochs']} epochs, the best one chosen on validation; imbalance: "
+        f"{recipe['balance']['method'].replace('_', ' ')}; seed {recipe['seed']}.",
+    ]
+
+
+def _scores(manifest: dict[str, Any]) -> list[str]:
+    found = manifest["scores"]
+    overall = [
+        [label, _interval(found["scores"][key])]
+        for key, label in SHOWN_SCORES.items()
+        if key in found["scores"]
+    ]
+    classes = [
+        [name, f"{row['support']:,}", *(_interval(row[key]) for key in CLASS_SCORES)]
+        for name, row in found["per_class"].items()
+    ]
+    confused = [
+        f"- {pair['n']:,} of {pair['of']:,} {pair['true']} were called {pair['answer']}"
+        for pair in found["confused"][:5]
+    ]
+    return [
+        "## How good it is",
+        "",
+        f"On {found['n_test']:,} test images; in brackets {found['interval']['confidence']:.0%} "
+        f"intervals ({found['interval']['method']}).",
+        "",
+        *_table(["score", "value"], overall),
+        "",
+        *_table(["class", "n", "precision", "recall", "F1"], classes),
+        *(["", "Confused most often:", "", *confused] if confused else []),
+    ]
+
+
+def _limits(manifest: dict[str, Any]) -> list[str]:
+    support = {name: row["support"] for name, row in manifest["scores"]["per_class"].items()}
+    few = [f"{name} ({n})" for name, n in support.items() if n < FEW]
+    lines = [
+        "## What it cannot do",
+        "",
+        "- It knows its classes only: a star, a satellite trail or an empty sky gets one too.",
+        "- Images of another survey, pixel scale, depth or colour scheme than those above may get "
+        "worse answers without any sign of it: check a labelled sample first.",
+        "- The probabilities are calibrated for the mix of classes above; where the true mix "
+        "differs, they must be reweighted.",
+        "- Its scores are against the labels of the source, and share their errors.",
+    ]
+    if few:
+        lines.append(f"- Fewer than {FEW} test images stand behind: {', '.join(few)}.")
+    return lines
+
+
+def _terms(manifest: dict[str, Any]) -> list[str]:
+    provenance = manifest["provenance"]
+    data = provenance["data"]
+    versions = ", ".join(f"{name} {number}" for name, number in provenance["versions"].items())
+    return [
+        "## Licence, citation, origin",
+        "",
+        f"- Model: {provenance['recipe']['export']['licence'] or 'no licence stated'}",
+        f"- Data: {data['licence'] or 'no licence stated'}",
+        *([f"- Cite for the data: {data['citation']}"] if data["citation"] else []),
+        f"- Made with {versions}",
+        "- The whole recipe, fingerprints and checksums stand in `model.json`.",
+    ]
+
+
+def _interval(score: dict[str, Any]) -> str:
+    return f"{score['value']:.3f} ({score['low']:.3f}–{score['high']:.3f})"
+
+
+def _table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
+    rule = ["---", *("---:" for _ in head[1:])]
+    return [f"| {' | '.join(cells)} |" for cells in (head, rule, *rows)]

@@ -1,0 +1,159 @@
+"""Write a trained and evaluated model as a bundle, and check that it answers as it did."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from morphoscope.bundle.card import card
+from morphoscope.bundle.graph import calibrated, write_graph
+from morphoscope.bundle.opening import FORMAT, GRAPH, MANIFEST, WEIGHTS, content_id, open_bundle
+from morphoscope.catalog import atomic_path, read_catalogue
+from morphoscope.errors import BundleError, StageError
+from morphoscope.prepare import Store, open_store
+from morphoscope.provenance import file_digest, read_record, versions
+from morphoscope.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["LARGEST_DIFFERENCE", "export"]
+
+LARGEST_DIFFERENCE = 1e-4
+COMPARED_IMAGES = 128
+STAGES = ("acquire", "clean", "split", "prepare", "train", "evaluate")
+
+
+def export(recipe: Recipe, *, run: Path, out: Path) -> dict[str, Any]:
+    """Write the model of a run as a bundle ``out/<name>/``, whole or not at all.
+
+    Parameters
+    ----------
+    recipe
+        The experiment.
+    run
+        Run folder with the stages prepare, train and evaluate.
+    out
+        Folder of this stage.
+
+    Returns
+    -------
+    dict
+        ``bundle`` (name), ``id``, ``bytes`` and ``largest_difference``: how far a probability of
+        the bundle lies at most from that of the trained model, over validation images.
+
+    Raises
+    ------
+    StageError
+        Train or evaluate has not run.
+    BundleError
+        The bundle does not answer as the trained model.
+    """
+    from morphoscope.networks import load_model
+
+    name = recipe.export.name or recipe.name
+    metrics = _read_json(run / "evaluate" / "metrics.json")
+    temperature = float(_read_json(run / "evaluate" / "calibration.json")["temperature"])
+    store = open_store(run / "prepare", recipe.prepare)
+    model = calibrated(load_model(run / "train" / "model"), temperature)
+    out.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(out)
+    with atomic_path(out / name) as folder:
+        folder.mkdir()
+        write_graph(model, store.images.shape[1:], folder / GRAPH, folder / WEIGHTS)
+        manifest: dict[str, Any] = {
+            "format": FORMAT,
+            "name": name,
+            "task": "classes",
+            "classes": store.classes,
+            "preparation": store.settings.model_dump(),
+            "calibration": {"temperature": temperature},
+            "scores": _scores(metrics),
+            "files": {file: file_digest(folder / file) for file in (GRAPH, WEIGHTS)},
+            "provenance": _provenance(recipe, run, store),
+        }
+        manifest["id"] = content_id(manifest)
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False))
+        (folder / "card.md").write_text(card(manifest))
+        difference = _compare(folder, model, store)
+        if (out / name).exists():
+            shutil.rmtree(out / name)
+    return {
+        "bundle": name,
+        "id": manifest["id"],
+        "bytes": sum(file.stat().st_size for file in (out / name).iterdir()),
+        "largest_difference": difference,
+    }
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        raise StageError(
+            f"{path} cannot be read ({error})", do=f"run {path.parent.name} first"
+        ) from error
+
+
+def _remove_leftovers(out: Path) -> None:
+    for folder in out.glob(".*.partial"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _scores(metrics: dict[str, Any]) -> dict[str, Any]:
+    kept = ("n_test", "interval", "baseline", "scores", "per_class", "confused")
+    return {"split": "test", **{key: metrics[key] for key in kept}}
+
+
+def _provenance(recipe: Recipe, run: Path, store: Store) -> dict[str, Any]:
+    about = read_catalogue(run / "prepare" / "catalogue.parquet").metadata
+    counts = {split: _counts(store, split) for split in ("train", "validation", "test")}
+    records = {stage: read_record(run / stage) for stage in STAGES}
+    # Where the data lay and how many cores worked is this machine's affair.
+    settings = recipe.model_dump(exclude={"engine": True, "acquire": {"data"}})
+    return {
+        "recipe": settings,
+        "seed": recipe.seed,
+        "versions": versions(),
+        "fingerprints": {
+            stage: {"settings": r.fingerprint.settings, "code": r.fingerprint.code}
+            for stage, r in records.items()
+            if r is not None
+        },
+        "data": {
+            "source": about.get("source", recipe.acquire.source),
+            "licence": about.get("licence", recipe.acquire.licence),
+            "citation": about.get("citation", recipe.acquire.citation),
+            "counts": counts,
+        },
+    }
+
+
+def _counts(store: Store, split: str) -> dict[str, int]:
+    labels = store.labels[store.rows(split)]
+    counts = np.bincount(labels[labels >= 0], minlength=len(store.classes))
+    return dict(zip(store.classes, counts.tolist(), strict=True))
+
+
+def _compare(folder: Path, model: nn.Module, store: Store) -> float:
+    """Largest difference of a probability between the bundle and the trained model."""
+    import torch
+
+    images = store.gather(store.rows("validation")[:COMPARED_IMAGES])
+    with torch.inference_mode():
+        expected = np.concatenate(
+            [model(torch.from_numpy(images[i : i + 32])) for i in range(0, len(images), 32)]
+        )
+    difference = float(np.abs(open_bundle(folder).predict(images) - expected).max())
+    if not difference <= LARGEST_DIFFERENCE:
+        raise BundleError(
+            f"a probability of the bundle differs by {difference:.2g} from the trained model's",
+            expected=f"at most {LARGEST_DIFFERENCE:g}",
+            do="look at the network: an operation of it is not the same in ONNX",
+            difference=difference,
+        )
+    return difference

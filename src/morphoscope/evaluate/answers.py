@@ -1,0 +1,58 @@
+"""The model's answers for rows of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from morphoscope.engine import cores
+from morphoscope.progress import progress
+from morphoscope.recipe import TrainSettings
+
+if TYPE_CHECKING:
+    from morphoscope.networks.model import Model
+
+__all__ = ["answer", "device_of", "threads"]
+
+# Images through the network at once, orientations counted: bounds the memory.
+VIEWS = 256
+
+
+def device_of(settings: TrainSettings) -> torch.device:
+    """Device that the recipe names; ``auto`` takes a GPU where there is one."""
+    if settings.device != "auto":
+        return torch.device(settings.device)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def threads(settings: TrainSettings) -> Iterator[None]:
+    """Context: torch works with the threads that the recipe names."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(settings.threads or cores())
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def answer(
+    model: Model, images: NDArray[np.uint8], rows: NDArray[np.int64], device: torch.device
+) -> NDArray[np.float64]:
+    """Logarithm of the mean probability of each class, shape ``(len(rows), classes)``.
+
+    Always float32, as in the exported model.
+    """
+    parts = []
+    size = max(1, VIEWS // model.orientations)
+    with torch.inference_mode(), progress("evaluate", len(rows)) as advance:
+        for first in range(0, len(rows), size):
+            batch = torch.from_numpy(images[rows[first : first + size]]).to(device)
+            parts.append(model(batch).double().cpu().numpy())
+            advance(len(batch))
+    return np.concatenate(parts)

@@ -1,0 +1,205 @@
+"""The evaluate stage: answers on validation and test, scores, calibration and the report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from morphoscope.catalog import atomic_path, read_catalogue, write_catalogue
+from morphoscope.errors import CheckpointError, SplitError, StageError
+from morphoscope.evaluate import calibration
+from morphoscope.evaluate.assess import Answers, Resampling, assess
+from morphoscope.evaluate.learning import read_curves
+from morphoscope.evaluate.report import Evidence, render
+from morphoscope.evaluate.weakness import picture_properties, weak_spots
+from morphoscope.prepare import Store, open_store
+from morphoscope.provenance import StageRecord, read_record
+from morphoscope.recipe import Recipe
+
+if TYPE_CHECKING:
+    from morphoscope.networks.model import Model
+
+__all__ = ["evaluate"]
+
+STAGES = ("acquire", "clean", "split", "prepare", "train")
+SPLITS = ("validation", "test")
+
+
+def evaluate(recipe: Recipe, *, run: Path, out: Path) -> dict[str, Any]:
+    """Score the trained model on the test split and write the report.
+
+    The temperature is fitted on validation; the test split is read here and nowhere else.
+
+    Parameters
+    ----------
+    recipe
+        The experiment.
+    run
+        Run folder with the folders ``prepare`` and ``train``; the records of all earlier stages
+        are shown where they are there.
+    out
+        Folder for ``metrics.json``, ``predictions.parquet``, ``calibration.json``, ``report.html``.
+
+    Returns
+    -------
+    dict
+        ``n_test``, ``accuracy``, ``macro_f1`` and ``ece`` with intervals, ``report``.
+
+    Raises
+    ------
+    StageError
+        There is no trained model in the run folder.
+    SplitError
+        No image of the validation or of the test split has a class.
+    CheckpointError
+        The model answers other classes than the store holds.
+    """
+    store = open_store(run / "prepare", recipe.prepare)
+    rows = {split: _rows(store, split) for split in SPLITS}
+    model = _load(run / "train" / "model", store)
+    records = {stage: read_record(run / stage) for stage in STAGES}
+    logs = _answers(model, store, rows, recipe)
+    truth = {split: store.labels[rows[split]] for split in SPLITS}
+    temperature = 1.0
+    if recipe.evaluate.calibrate:
+        temperature = calibration.fit_temperature(logs["validation"], truth["validation"])
+    answers = {
+        split: Answers(logs[split], truth[split], _groups(store, rows[split])) for split in SPLITS
+    }
+    settings = recipe.evaluate
+    resampling = Resampling(settings.bootstrap, settings.confidence, recipe.seed)
+    metrics = assess(answers["test"], answers["validation"], store.classes, temperature, resampling)
+    probabilities = {
+        split: calibration.apply_temperature(logs[split], temperature) for split in SPLITS
+    }
+    history = _history(run)
+    metrics["training"] = read_curves(history, _summary(records["train"]))
+    right = probabilities["test"].argmax(1) == truth["test"]
+    metrics["weak_spots"] = weak_spots(_properties(store, rows["test"]), right, settings.confidence)
+    _write_json(out / "calibration.json", {"temperature": temperature})
+    _write_predictions(out / "predictions.parquet", store, rows, probabilities)
+    _write_json(out / "metrics.json", metrics)
+    evidence = Evidence(
+        recipe=recipe,
+        run=run,
+        metrics=metrics,
+        records=records,
+        metadata=read_catalogue(run / "prepare" / "catalogue.parquet").metadata,
+        history=history,
+        top=probabilities["test"].max(1),
+        right=right,
+        pictures=_illustrate(model, store, rows["test"], probabilities["test"], recipe),
+    )
+    with atomic_path(out / "report.html") as path:
+        path.write_text(render(evidence), encoding="utf-8")
+    scores = metrics["scores"]
+    return {
+        "n_test": metrics["n_test"],
+        **{name: scores[name] for name in ("accuracy", "macro_f1", "ece")},
+        "report": "report.html",
+    }
+
+
+def _rows(store: Store, split: str) -> NDArray[np.int64]:
+    rows = store.rows(split)
+    labelled = rows[store.labels[rows] >= 0]
+    if not len(labelled):
+        raise SplitError(
+            f"no image of the {split} split has a class",
+            expected="at least one",
+            do=f"look at clean.classes, raise split.{split} and run again",
+            split=split,
+        )
+    return labelled
+
+
+def _load(folder: Path, store: Store) -> Model:
+    if not (folder / "model.json").exists():
+        raise StageError(f"there is no trained model in {folder}", do="run `morphoscope train`")
+    from morphoscope.networks.model import load_model
+
+    model = load_model(folder)
+    if list(model.description["classes"]) != store.classes:
+        raise CheckpointError(
+            f"the model in {folder} answers {', '.join(model.description['classes'])}",
+            expected=f"the store's classes {', '.join(store.classes)}",
+            do="train again",
+        )
+    return model.eval()
+
+
+def _answers(
+    model: Model, store: Store, rows: dict[str, NDArray[np.int64]], recipe: Recipe
+) -> dict[str, NDArray[np.float64]]:
+    from morphoscope.evaluate.answers import answer, device_of, threads
+
+    device = device_of(recipe.train)
+    model.to(device)
+    with threads(recipe.train):
+        both = answer(model, store.images, np.concatenate([rows[s] for s in SPLITS]), device)
+    parts = np.split(both, [len(rows[SPLITS[0]])])
+    return dict(zip(SPLITS, parts, strict=True))
+
+
+def _illustrate(
+    model: Model,
+    store: Store,
+    rows: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    recipe: Recipe,
+) -> dict[str, Any]:
+    from morphoscope.evaluate.answers import threads
+    from morphoscope.evaluate.illustrate import Shown, illustrate
+
+    with threads(recipe.train):
+        return illustrate(model, Shown(store, rows, probabilities), recipe.evaluate)
+
+
+def _groups(store: Store, rows: NDArray[np.int64]) -> NDArray[Any] | None:
+    if "group" not in store.catalogue.columns:
+        return None
+    return store.catalogue["group"].to_numpy()[rows]
+
+
+def _properties(store: Store, rows: NDArray[np.int64]) -> pl.DataFrame:
+    return store.catalogue[rows].hstack(picture_properties(store.images[rows]))
+
+
+def _history(run: Path) -> list[list[dict[str, Any]]]:
+    try:
+        history: list[list[dict[str, Any]]] = json.loads((run / "train/history.json").read_text())
+    except FileNotFoundError:
+        return []
+    return history
+
+
+def _summary(record: StageRecord | None) -> dict[str, Any]:
+    return record.summary if record else {}
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _write_predictions(
+    path: Path,
+    store: Store,
+    rows: dict[str, NDArray[np.int64]],
+    probabilities: dict[str, NDArray[np.float64]],
+) -> None:
+    chosen = np.concatenate([rows[split] for split in SPLITS])
+    values = np.concatenate([probabilities[split] for split in SPLITS])
+    names = np.array(store.classes, dtype=object)
+    frame = store.catalogue[chosen].select("id_str", "file_loc", "split")
+    frame = frame.with_columns(
+        pl.Series("label", names[store.labels[chosen]].tolist(), pl.String),
+        pl.Series("class", names[values.argmax(1)].tolist(), pl.String),
+        *(pl.Series(f"p_{name}", values[:, i]) for i, name in enumerate(store.classes)),
+    )
+    write_catalogue(path, frame, {"classes": store.classes})

@@ -1,0 +1,147 @@
+"""Where it fails: accuracy along the properties of the galaxies and of their pictures."""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+__all__ = ["chi_square_tail", "picture_properties", "weak_spots"]
+
+Floats = NDArray[np.float64]
+BINS = 5
+FEWEST = 60
+SIGNIFICANCE = 0.01
+MOST = 6
+# Row numbers and stages' own columns, and positions, which matter through these properties only.
+NOT_PROPERTIES = frozenset({"group", "fold", "ra", "dec", "id", "objid"})
+
+
+def weak_spots(
+    properties: pl.DataFrame, right: NDArray[np.bool_], confidence: float
+) -> dict[str, Any]:
+    """Find properties along which the share of right answers changes more than by chance.
+
+    Each numeric column is cut into fifths. A chi-square test asks whether the accuracy of the
+    fifths differs; the level 0.01 is divided by the number of columns (Bonferroni).
+
+    Parameters
+    ----------
+    properties
+        One row an image; numeric columns are looked at.
+    right
+        Whether the answer was right, shape ``(n,)``.
+    confidence
+        Confidence of the interval of each fifth (Wilson 1927).
+
+    Returns
+    -------
+    dict
+        ``tested``: names; ``found``: at most six, strongest first, each with ``name``, ``p_value``
+        and ``bins`` of ``low``, ``high``, ``n``, ``accuracy`` with interval.
+    """
+    tested: list[str] = []
+    found: list[dict[str, Any]] = []
+    for name in properties.columns:
+        values = _usable(properties[name], name)
+        if values is None:
+            continue
+        cut = _cut(values, right, confidence)
+        if cut:
+            tested.append(name)
+            found.append({"name": name, "p_value": _p_value(cut), "bins": cut})
+    level = SIGNIFICANCE / max(1, len(tested))
+    strong = sorted((f for f in found if f["p_value"] < level), key=lambda f: f["p_value"])
+    return {"tested": tested, "found": strong[:MOST]}
+
+
+def picture_properties(images: NDArray[np.uint8]) -> pl.DataFrame:
+    """Properties that every prepared picture has: brightness, contrast and light at its edge.
+
+    Parameters
+    ----------
+    images
+        Prepared images, shape ``(n, channel, y, x)``.
+    """
+    grey = images.mean(1, dtype=np.float32)
+    edge = max(1, grey.shape[1] // 8)
+    rim = grey.copy()
+    rim[:, edge:-edge, edge:-edge] = np.nan
+    return pl.DataFrame(
+        {
+            "picture: mean grey level": grey.mean((1, 2)).astype(float),
+            "picture: spread of grey levels": grey.std((1, 2)).astype(float),
+            "picture: grey level at the edge": np.nanmean(rim, (1, 2)).astype(float),
+        }
+    )
+
+
+def _usable(column: pl.Series, name: str) -> Floats | None:
+    if not column.dtype.is_numeric() or name.lower() in NOT_PROPERTIES:
+        return None
+    values = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    finite = values[np.isfinite(values)]
+    identifiers = column.dtype.is_integer() and np.abs(finite).max(initial=0) > 1e9
+    if identifiers or len(finite) < FEWEST or len(np.unique(finite)) < 3:
+        return None
+    return np.asarray(values)
+
+
+def _cut(
+    values: Floats, right: NDArray[np.bool_], confidence: float
+) -> list[dict[str, Any]] | None:
+    finite = np.isfinite(values)
+    edges = np.unique(np.quantile(values[finite], np.linspace(0, 1, BINS + 1)))
+    place = np.searchsorted(edges[1:-1], values, side="right")
+    bins: list[dict[str, Any]] = []
+    for index in range(len(edges) - 1):
+        chosen = finite & (place == index)
+        n = int(chosen.sum())
+        if not n:
+            continue
+        low, high = _wilson(int(right[chosen].sum()), n, confidence)
+        bins.append(
+            {
+                "low": float(values[chosen].min()),
+                "high": float(values[chosen].max()),
+                "accuracy": {"value": float(right[chosen].mean()), "low": low, "high": high},
+                "n": n,
+            }
+        )
+    return bins if len(bins) > 1 else None
+
+
+def _wilson(right: int, n: int, confidence: float) -> tuple[float, float]:
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share, weight = right / n, z * z / n
+    middle = (share + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * np.sqrt(share * (1 - share) / n + weight / (4 * n))
+    return float(max(0.0, middle - half)), float(min(1.0, middle + half))
+
+
+def _p_value(bins: list[dict[str, Any]]) -> float:
+    n = np.array([entry["n"] for entry in bins], dtype=float)
+    share = np.array([entry["accuracy"]["value"] for entry in bins])
+    overall = (n * share).sum() / n.sum()
+    if overall in (0.0, 1.0):
+        return 1.0
+    statistic = float((n * (share - overall) ** 2).sum() / (overall * (1 - overall)))
+    return chi_square_tail(statistic, len(bins) - 1)
+
+
+def chi_square_tail(statistic: float, freedom: int) -> float:
+    """Probability that a chi-square variable exceeds ``statistic``.
+
+    Approximation of Wilson & Hilferty (1931), good to 0.005 for two degrees and more.
+
+    Examples
+    --------
+    >>> round(chi_square_tail(9.488, 4), 2)
+    0.05
+    """
+    width = 2 / (9 * freedom)
+    score = ((statistic / freedom) ** (1 / 3) - (1 - width)) / np.sqrt(width)
+    return float(NormalDist().cdf(-score))

@@ -1,0 +1,105 @@
+"""Numbers and sentences of the report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["cautions", "decimal", "duration", "headline", "percent", "span", "trust_in_words"]
+
+Metrics = dict[str, Any]
+THIN = "\u202f"
+FEW = 30
+WEAK_F1 = 0.5
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """Share as per cent: ``87.4 %``."""
+    return f"{share * 100:.{digits}f}{THIN}%"
+
+
+def decimal(value: float, digits: int = 3) -> str:
+    """Value with a fixed number of digits."""
+    return f"{value:.{digits}f}"
+
+
+def span(score: dict[str, Any], *, as_percent: bool = False) -> str:
+    """Interval of a score: ``0.851–0.896``."""
+    if as_percent:
+        return f"{score['low'] * 100:.1f}–{score['high'] * 100:.1f}{THIN}%"
+    return f"{score['low']:.3f}–{score['high']:.3f}"
+
+
+def duration(seconds: float) -> str:
+    """Time in words: ``42 s``, ``3 min 5 s``, ``2 h 10 min``."""
+    if seconds < 60:
+        return f"{seconds:.0f}{THIN}s" if seconds >= 10 else f"{seconds:.1f}{THIN}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}{THIN}min {rest}{THIN}s"
+    return f"{minutes // 60}{THIN}h {minutes % 60}{THIN}min"
+
+
+def headline(metrics: Metrics) -> list[str]:
+    """Say in a few sentences how good the model is and where it fails most."""
+    accuracy, baseline = metrics["scores"]["accuracy"], metrics["baseline"]
+    sentences = [
+        f"On {metrics['n_test']:,} images it had never seen, the model named the right class for "
+        f"{percent(accuracy['value'])} ({span(accuracy, as_percent=True)})."
+    ]
+    guess = f"always answering “{baseline['class']}” would be right for "
+    guess += percent(baseline["accuracy"])
+    if accuracy["low"] <= baseline["accuracy"]:
+        sentences.append(f"That is not clearly better than guessing: {guess}.")
+    else:
+        sentences.append(f"For comparison, {guess}.")
+    if metrics["confused"]:
+        worst = metrics["confused"][0]
+        sentences.append(
+            f"Most often it takes “{worst['true']}” for “{worst['answer']}”: "
+            f"{worst['n']:,} of {worst['of']:,} ({percent(worst['share'], 0)})."
+        )
+    return sentences
+
+
+def trust_in_words(metrics: Metrics) -> list[str]:
+    """Say what the probabilities are worth."""
+    calibration = metrics["calibration"]
+    ece, chance = calibration["after"]["ece"], calibration["ece_by_chance"]
+    sentences = [
+        f"Its probabilities miss the share that is right by {ece * 100:.1f} points on average; "
+        f"{chance * 100:.1f} would be expected by chance from a perfectly calibrated model on as "
+        "many images."
+    ]
+    temperature = calibration["temperature"]
+    if temperature != 1:
+        manner = "too sure of itself" if temperature > 1 else "too modest"
+        sentences.append(
+            f"As trained it was {manner} (error {calibration['before']['ece'] * 100:.1f} points); "
+            f"a temperature of {temperature:.2f}, fitted on {calibration['n_validation']:,} "
+            "validation images, corrects that without changing any answer."
+        )
+    half = min(metrics["trust"], key=lambda entry: abs(entry["share"] - 0.5))
+    sentences.append(
+        f"The surest {percent(half['share'], 0)} of the answers, those with a probability of at "
+        f"least {half['threshold']:.2f}, are right for {percent(half['accuracy']['value'])} "
+        f"({span(half['accuracy'], as_percent=True)})."
+    )
+    return sentences
+
+
+def cautions(metrics: Metrics) -> list[str]:
+    """Warn of classes that the test split can say little about, or that the model cannot do."""
+    found = []
+    for name, scores in metrics["per_class"].items():
+        support = scores["support"]
+        if support == 0:
+            found.append(f"No test image is “{name}”: nothing is known of how well it is found.")
+        elif support < FEW:
+            images = "image is" if support == 1 else "images are"
+            found.append(f"Only {support} test {images} “{name}”: its scores are rough.")
+        if support and scores["f1"]["high"] < WEAK_F1:
+            found.append(
+                f"“{name}” is mostly missed or mistaken (F1 {decimal(scores['f1']['value'])}): do "
+                "not select or count that class with this model."
+            )
+    return found

@@ -1,0 +1,10 @@
+"""Networks, each from its paper, and the model that answers with them.
+
+Every network has ``features``, which gives the last map ``(n, channel, y, x)``, and ``head``,
+which turns it into logits ``(n, classes)``.
+"""
+
+from morphoscope.networks.model import Model, load_model, save_model
+from morphoscope.networks.registry import NETWORKS, build
+
+__all__ = ["NETWORKS", "Model", "build", "load_model", "save_model"]

@@ -1,0 +1,182 @@
+"""Two columns of a table that a person brings, row by row, without the rest of it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from morphoscope.catalog import ASTROPY_FORMATS, TABLE_SUFFIXES
+from morphoscope.errors import CatalogueError, SourceError
+
+__all__ = ["is_table", "table_rows"]
+
+BLOCK_ROWS = 16_384
+BLOCK_BYTES = 1 << 20
+ID_NAMES = ("id_str", "objid", "id", "galaxyid", "object_id", "objectid", "source_id", "name")
+FILE_NAMES = ("file_loc", "file", "path", "filename", "file_name", "image", "image_path")
+Columns = dict[str, list[Any]]
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is a table; a FITS file may be one or an image."""
+    suffix = path.suffix.lower()
+    if ASTROPY_FORMATS.get(suffix) == "fits":
+        return _fits_table(path) is not None
+    return suffix in TABLE_SUFFIXES
+
+
+def table_rows(
+    path: Path, id_column: str, file_column: str
+) -> Iterator[tuple[str | None, str | None]]:
+    """Name and file of every row; relative files start where the table lies.
+
+    Raises
+    ------
+    CatalogueError
+        A column is absent, or the table is damaged.
+    """
+    try:
+        for block in _blocks(path, id_column, file_column):
+            files = [_text(value) for value in block["file"]]
+            names = [_text(value) for value in block.get("id", [None] * len(files))]
+            for name, file in zip(names, files, strict=True):
+                yield (name or (Path(file).stem if file else None)), _resolve(path.parent, file)
+    except (pa.ArrowException, OSError, ValueError, TypeError) as error:
+        if isinstance(error, CatalogueError | SourceError):
+            raise
+        raise CatalogueError(
+            f"{path} cannot be read as a table ({error})", do="check it, or save it anew"
+        ) from error
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    return None if value is None else str(value).strip() or None
+
+
+def _resolve(folder: Path, file: str | None) -> str | None:
+    return None if file is None else str(folder / file)
+
+
+def _blocks(path: Path, id_column: str, file_column: str) -> Iterator[Columns]:
+    wanted = (id_column, file_column)
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        files = [p for p in sorted(path.rglob("*.parquet")) if p.name[0] not in "._"]
+        for file in files:
+            yield from _parquet_blocks(file, wanted)
+    elif suffix == ".parquet":
+        yield from _parquet_blocks(path, wanted)
+    elif suffix == ".csv":
+        yield from _csv_blocks(path, wanted)
+    elif ASTROPY_FORMATS[suffix] == "fits":
+        yield from _fits_blocks(path, wanted)
+    else:
+        yield from _astropy_blocks(path, wanted)
+
+
+def _parquet_blocks(path: Path, wanted: tuple[str, str]) -> Iterator[Columns]:
+    with pq.ParquetFile(path) as file:
+        chosen = _choose(file.schema_arrow.names, wanted, path)
+        for batch in file.iter_batches(BLOCK_ROWS, columns=list(chosen.values())):
+            yield {role: batch.column(name).to_pylist() for role, name in chosen.items()}
+
+
+def _csv_blocks(path: Path, wanted: tuple[str, str]) -> Iterator[Columns]:
+    # A first reader for the header alone; every value stays text, so that no id is rounded.
+    read = pa.csv.ReadOptions(block_size=BLOCK_BYTES)
+    parse = pa.csv.ParseOptions(newlines_in_values=True)
+    with pa.csv.open_csv(path, read_options=read, parse_options=parse) as reader:
+        names = reader.schema.names
+    chosen = _choose(names, wanted, path)
+    convert = pa.csv.ConvertOptions(
+        include_columns=list(chosen.values()),
+        column_types=dict.fromkeys(chosen.values(), pa.string()),
+        check_utf8=False,
+    )
+    with pa.csv.open_csv(
+        path, read_options=read, parse_options=parse, convert_options=convert
+    ) as reader:
+        for batch in reader:
+            yield {
+                role: batch.column(name).cast(pa.binary()).to_pylist()
+                for role, name in chosen.items()
+            }
+
+
+def _fits_table(path: Path) -> int | None:
+    """Index of the first table of a FITS file that holds no image."""
+    from astropy.io import fits
+
+    found = None
+    try:
+        with fits.open(path) as hdus:
+            for index, hdu in enumerate(hdus):
+                if hdu.is_image and hdu.header.get("NAXIS", 0) >= 2:
+                    return None
+                if found is None and isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
+                    found = index
+    except (OSError, ValueError, TypeError):
+        return None
+    return found
+
+
+def _fits_blocks(path: Path, wanted: tuple[str, str]) -> Iterator[Columns]:
+    from astropy.io import fits
+
+    with fits.open(path, memmap=True) as hdus:
+        data = hdus[_fits_table(path)].data
+        chosen = _choose(data.names, wanted, path)
+        for start in range(0, len(data), BLOCK_ROWS):
+            rows = data[start : start + BLOCK_ROWS]
+            yield {role: rows[name].tolist() for role, name in chosen.items()}
+
+
+def _astropy_blocks(path: Path, wanted: tuple[str, str]) -> Iterator[Columns]:
+    """VOTable and ECSV are text and read whole; only two columns are kept."""
+    from astropy.table import Table
+
+    table = Table.read(path, format=ASTROPY_FORMATS[path.suffix.lower()])
+    chosen = _choose(table.colnames, wanted, path)
+    yield {role: table[name].tolist() for role, name in chosen.items()}
+
+
+def _choose(names: Sequence[str], wanted: tuple[str, str], path: Path) -> dict[str, str]:
+    """Names of the columns for the roles ``id`` (may be absent) and ``file``."""
+    clean = {name: name.strip().lstrip("\ufeff").strip() for name in names}
+    chosen = {}
+    for role, name, usual in zip(("id", "file"), wanted, (ID_NAMES, FILE_NAMES), strict=True):
+        found = _exact(clean, name) if name else _usual(clean, usual)
+        if found is not None:
+            chosen[role] = found
+        elif name or role == "file":
+            raise _no_column(path, list(clean.values()), role, name)
+    return chosen
+
+
+def _exact(clean: dict[str, str], name: str) -> str | None:
+    return next((raw for raw, text in clean.items() if text == name), None)
+
+
+def _usual(clean: dict[str, str], usual: Iterable[str]) -> str | None:
+    by_lower = {text.lower(): raw for raw, text in reversed(clean.items())}
+    return next((by_lower[name] for name in usual if name in by_lower), None)
+
+
+def _no_column(path: Path, names: list[str], role: str, name: str) -> CatalogueError:
+    near = difflib.get_close_matches(name, names, n=1)
+    return CatalogueError(
+        f"{path.name} has no column {name!r}" if name else f"{path.name} names no image files",
+        expected=f"a column among {', '.join(names[:20])}"
+        + (f", perhaps '{near[0]}'" if near else "")
+        + ("" if name else f"; usual names are {', '.join(FILE_NAMES)}"),
+        do=f"name it with --{role}-column",
+        columns=names,
+    )

@@ -1,0 +1,137 @@
+"""One image to its prepared form: the same function for training and for every prediction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from morphoscope.errors import ImageError
+from morphoscope.images import read_image
+from morphoscope.prepare.denoise import denoise
+from morphoscope.prepare.geometry import central_crop, pad_square, resize, side_needed
+from morphoscope.prepare.stretch import stretch
+from morphoscope.recipe import PrepareSettings
+
+__all__ = ["channel_count", "prepare_file", "prepare_pixels"]
+
+Pixels = NDArray[Any]
+
+# Sums over an image of such values still fit into float32.
+LARGEST_FLUX = 1e30
+
+# The engine gives each core a process; threads inside one image would only compete with them.
+cv2.setNumThreads(1)
+
+
+def channel_count(settings: PrepareSettings) -> int:
+    """Number of channels of a prepared image."""
+    return 3 if settings.channels == "rgb" else 1
+
+
+def prepare_file(file_loc: str, settings: PrepareSettings) -> NDArray[np.uint8]:
+    """Read and prepare one image; a large JPEG is decoded at a reduced scale where that serves.
+
+    Parameters
+    ----------
+    file_loc
+        As for `morphoscope.images.read_image`.
+    settings
+        The preparation.
+
+    Returns
+    -------
+    numpy.ndarray
+        (channel, size, size) uint8, the same bytes in every process.
+
+    Raises
+    ------
+    ImageError
+        The image cannot be read.
+    """
+    needed = side_needed(settings.size, settings.crop_fraction)
+    try:
+        return prepare_pixels(read_image(file_loc, at_least=needed), settings)
+    except (cv2.error, MemoryError) as error:
+        raise ImageError(f"{file_loc} cannot be prepared ({error})", file_loc=file_loc) from error
+
+
+def prepare_pixels(pixels: Pixels, settings: PrepareSettings) -> NDArray[np.uint8]:
+    """Prepare one image that is in memory.
+
+    In order: bands to grey or colour, padded to a square, cropped, resized, float brought to
+    0 … 255, denoised, stretched.
+
+    Parameters
+    ----------
+    pixels
+        (ny, nx, channel), row 0 on top: uint8 grey or RGB, or float with any number of bands from
+        blue to red. NaN and infinite values count as zero.
+    settings
+        The preparation. ``rgb`` takes the first three bands of a float image in reverse (g, r, i
+        become i, r, g), two bands with their mean between; ``grey`` takes the mean of all bands.
+        ``grey`` of RGB is the luma of ITU-R BT.601; ``rgb`` of grey repeats it.
+
+    Returns
+    -------
+    numpy.ndarray
+        (channel, size, size) uint8, contiguous.
+
+    Raises
+    ------
+    ImageError
+        The array is not an image.
+
+    Examples
+    --------
+    >>> settings = PrepareSettings(size=16, channels="grey")
+    >>> prepare_pixels(np.full((40, 40, 3), 7, np.uint8), settings).shape
+    (1, 16, 16)
+    """
+    if pixels.ndim != 3 or 0 in pixels.shape or _ill_typed(pixels):
+        raise ImageError(
+            f"an array {pixels.shape} of {pixels.dtype}",
+            reason="not_an_image",
+            expected="(ny, nx, channel): uint8 with 1 or 3 channels, or float",
+        )
+    image = pixels if pixels.dtype == np.uint8 else _bands(pixels, settings.channels)
+    image = central_crop(pad_square(image, settings.pad), settings.crop_fraction)
+    image = resize(image, settings.size)
+    if image.dtype != np.uint8:
+        image = stretch(image, settings.stretch)
+    image = denoise(
+        _channels(image, settings.channels), settings.denoise, settings.denoise_strength
+    )
+    if pixels.dtype == np.uint8:
+        image = stretch(image, settings.stretch)
+    return np.ascontiguousarray(image.transpose(2, 0, 1))
+
+
+def _ill_typed(pixels: Pixels) -> bool:
+    if pixels.dtype == np.uint8:
+        return pixels.shape[2] not in (1, 3)
+    return not np.issubdtype(pixels.dtype, np.floating)
+
+
+def _bands(pixels: Pixels, channels: str) -> Pixels:
+    """Finite float32 bands that `channels` asks for: one, or three from red to blue."""
+    finite = np.nan_to_num(pixels, nan=0.0, posinf=0.0, neginf=0.0)
+    bands = np.clip(finite, -LARGEST_FLUX, LARGEST_FLUX).astype(np.float32)
+    if channels == "grey" or bands.shape[2] == 1:
+        mean: Pixels = bands.mean(axis=2, keepdims=True)
+        return mean
+    if bands.shape[2] == 2:
+        return np.stack([bands[..., 1], bands.mean(axis=2), bands[..., 0]], axis=2)
+    return np.ascontiguousarray(bands[..., 2::-1])
+
+
+def _channels(image: Pixels, channels: str) -> Pixels:
+    """uint8 image with one channel or three."""
+    if channels == "grey" and image.shape[2] == 3:
+        grey: Pixels = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        return grey[..., None]
+    if channels == "rgb" and image.shape[2] == 1:
+        return np.repeat(image, 3, axis=2)
+    return image

@@ -1,0 +1,162 @@
+"""Shards: runs of rows that one worker writes, and the journal of those that are done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from morphoscope.errors import ImageError
+from morphoscope.images import image_size
+from morphoscope.prepare.pixels import prepare_file
+from morphoscope.prepare.space import disk_full
+from morphoscope.prepare.store import npy_header
+from morphoscope.recipe import PrepareSettings
+
+__all__ = ["Journal", "Shard", "ShardResult", "plan", "size_name", "write_shard"]
+
+SHARD_ROWS = 256
+SHARD_BYTES = 32_000_000
+# Few images still make enough shards to keep several workers busy; the plan depends on nothing
+# else, so that a run may go on with another number of workers.
+LEAST_SHARDS = 16
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Rows ``start`` to ``start + len(file_locs)`` of the store."""
+
+    path: Path
+    shape: tuple[int, ...]
+    start: int
+    file_locs: tuple[str, ...]
+    settings: PrepareSettings
+    look_at_sizes: bool
+
+    @property
+    def offset(self) -> int:
+        """First byte in the file."""
+        return len(npy_header(self.shape)) + self.start * math.prod(self.shape[1:])
+
+    @property
+    def n_bytes(self) -> int:
+        """Number of bytes in the file."""
+        return len(self.file_locs) * math.prod(self.shape[1:])
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """What became of a shard; ``rejects`` maps row to reason and detail."""
+
+    start: int
+    n: int
+    sha256: str
+    rejects: dict[int, tuple[str, str]] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+
+
+def plan(
+    path: Path,
+    shape: tuple[int, ...],
+    file_locs: Sequence[str],
+    settings: PrepareSettings,
+    *,
+    look_at_sizes: bool,
+) -> list[Shard]:
+    """Cut the rows into shards."""
+    rows = min(
+        SHARD_ROWS,
+        math.ceil(len(file_locs) / LEAST_SHARDS),
+        max(1, SHARD_BYTES // math.prod(shape[1:])),
+    )
+    return [
+        Shard(path, shape, start, tuple(file_locs[start : start + rows]), settings, look_at_sizes)
+        for start in range(0, len(file_locs), rows)
+    ]
+
+
+def size_name(ny: int, nx: int) -> str:
+    """Size as the summary names it."""
+    return f"{ny}×{nx}"
+
+
+def write_shard(shard: Shard) -> ShardResult:
+    """Prepare the images of a shard and write them to their place; unreadable ones stay black."""
+    images = np.zeros((len(shard.file_locs), *shard.shape[1:]), np.uint8)
+    rejects: dict[int, tuple[str, str]] = {}
+    sizes: Counter[str] = Counter()
+    for row, file_loc in enumerate(shard.file_locs):
+        try:
+            images[row] = prepare_file(file_loc, shard.settings)
+            if shard.look_at_sizes:
+                sizes[size_name(*image_size(file_loc))] += 1
+        except ImageError as error:
+            rejects[shard.start + row] = (error.reason, str(error))
+    data = images.tobytes()
+    _write(shard, data)
+    digest = hashlib.sha256(data).hexdigest()
+    return ShardResult(shard.start, len(shard.file_locs), digest, rejects, dict(sizes))
+
+
+def _write(shard: Shard, data: bytes) -> None:
+    """Write at the shard's place; a full disk is an error here, where a memory map would crash."""
+    try:
+        with shard.path.open("r+b") as handle:
+            handle.seek(shard.offset)
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+    except OSError as error:
+        full = disk_full(shard.path, error)
+        if full is None:
+            raise
+        raise full from error
+
+
+class Journal:
+    """One line a finished shard, written after its bytes are on the disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def note(self, result: ShardResult) -> None:
+        """Add a finished shard."""
+        with self.path.open("a") as handle:
+            handle.write(json.dumps(asdict(result)) + "\n")
+            handle.flush()
+            os.fsync(handle.fileno())
+
+    def finished(self, shards: Iterable[Shard]) -> list[ShardResult]:
+        """Shards that are noted, and whose bytes are still those that were noted."""
+        noted = {result.start: result for result in self._read()}
+        found = []
+        for shard in shards:
+            result = noted.get(shard.start)
+            if result and result.n == len(shard.file_locs) and result.sha256 == _digest(shard):
+                found.append(result)
+        return found
+
+    def _read(self) -> Iterable[ShardResult]:
+        if not self.path.exists():
+            return
+        for line in self.path.read_text().splitlines():
+            try:
+                values = json.loads(line)
+                rejects = {int(row): (why, what) for row, (why, what) in values["rejects"].items()}
+                yield ShardResult(**{**values, "rejects": rejects})
+            except (ValueError, KeyError, TypeError):
+                # The last line of a killed run may be cut short: that shard is made again.
+                continue
+
+
+def _digest(shard: Shard) -> str:
+    with shard.path.open("rb") as handle:
+        handle.seek(shard.offset)
+        return hashlib.sha256(handle.read(shard.n_bytes)).hexdigest()

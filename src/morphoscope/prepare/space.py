@@ -1,0 +1,104 @@
+"""Room on the disk for the array of a store: taken before the first image, given back after."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from morphoscope.errors import DiskSpaceError
+from morphoscope.prepare.store import npy_header
+
+__all__ = ["allocate", "close_gaps", "disk_full"]
+
+# For the catalogue, the rejects and the journal, which are small beside the images.
+SLACK_BYTES = 16_000_000
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+MOVED_AT_ONCE_BYTES = 64_000_000
+
+
+def allocate(path: Path, shape: tuple[int, ...]) -> None:
+    """Make an ``.npy`` file of uint8 whose blocks are on the disk, keeping what it holds.
+
+    A memory map on blocks that are not there would end the process (SIGBUS) on a full disk.
+
+    Raises
+    ------
+    DiskSpaceError
+        There is no room for it.
+    """
+    header = npy_header(shape)
+    needed = len(header) + math.prod(shape)
+    held = path.stat().st_blocks * 512 if path.exists() else 0
+    free = shutil.disk_usage(path.parent).free + held
+    if needed + SLACK_BYTES > free:
+        raise _no_room(path, needed, free)
+    try:
+        with path.open("r+b" if path.exists() else "w+b") as handle:
+            handle.truncate(needed)
+            _reserve(handle.fileno(), needed)
+            handle.write(header)
+            os.fsync(handle.fileno())
+    except OSError as error:
+        if error.errno in FULL:
+            raise _no_room(path, needed, free) from error
+        raise
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Reserve blocks where the system and the file system can."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL}:
+            raise
+
+
+def _no_room(path: Path, needed: int, free: int) -> DiskSpaceError:
+    return DiskSpaceError(
+        f"{path} needs {needed:,} bytes and {free:,} are free",
+        do="free some space, or choose a smaller prepare.size; then run again",
+        needed=needed,
+        free=free,
+    )
+
+
+def disk_full(path: Path, error: OSError) -> DiskSpaceError | None:
+    """Error to raise when a write failed for want of room."""
+    if error.errno not in FULL:
+        return None
+    return DiskSpaceError(
+        f"the disk is full while writing {path}", do="free some space and run again"
+    )
+
+
+def close_gaps(path: Path, shape: tuple[int, ...], kept: Sequence[int]) -> tuple[int, ...]:
+    """Move the kept rows (ascending) together, cut the rest off, and give the new shape.
+
+    Killed half-way, it leaves rows whose digests no longer hold, so that they are made again.
+    """
+    shape_kept = (len(kept), *shape[1:])
+    header = npy_header(shape)
+    if len(kept) == shape[0]:
+        return shape_kept
+    row_bytes = math.prod(shape[1:])
+    images = np.memmap(path, np.uint8, "r+", len(header), (shape[0], row_bytes))
+    step = max(1, MOVED_AT_ONCE_BYTES // row_bytes)
+    for start in range(0, len(kept), step):
+        rows = np.asarray(kept[start : start + step])
+        images[start : start + len(rows)] = images[rows]
+    images.flush()
+    del images
+    shorter = npy_header(shape_kept)
+    with path.open("r+b") as handle:
+        handle.write(shorter)
+        handle.truncate(len(shorter) + len(kept) * row_bytes)
+        os.fsync(handle.fileno())
+    return shape_kept

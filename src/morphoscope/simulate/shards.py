@@ -1,0 +1,181 @@
+"""The stage: a population drawn shard by shard, its pictures and its truth."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import polars as pl
+
+from morphoscope.catalog import atomic_path, write_catalogue
+from morphoscope.engine import Engine
+from morphoscope.errors import MissingDependencyError
+from morphoscope.progress import progress
+from morphoscope.recipe import SimulateSettings
+from morphoscope.simulate.conditions import draw_conditions
+from morphoscope.simulate.galaxy import truth
+from morphoscope.simulate.population import assign_classes, draw_galaxy, generator
+from morphoscope.simulate.scene import draw_picture
+
+__all__ = ["simulate"]
+
+SHARD = 100
+# All other columns of a row are numbers, null where a galaxy has no such thing.
+TYPES = {
+    "id_str": pl.String,
+    "file_loc": pl.String,
+    "class": pl.String,
+    "arms": pl.Int64,
+    "winding": pl.Int64,
+    "neighbours": pl.Int64,
+}
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A run of galaxies that one worker draws."""
+
+    number: int
+    first: int
+    kinds: tuple[str, ...]
+    settings: SimulateSettings
+    seed: int
+    out: Path
+
+    @property
+    def images(self) -> Path:
+        return self.out / "images" / f"{self.number:04d}"
+
+    @property
+    def rows(self) -> Path:
+        return self.out / "shards" / f"{self.number:04d}.parquet"
+
+
+def simulate(settings: SimulateSettings, *, seed: int, out: Path, engine: Engine) -> dict[str, Any]:
+    """Draw a population of galaxies, their pictures and the truth about them.
+
+    Shards that an earlier call with the same arguments finished are kept.
+
+    Parameters
+    ----------
+    settings
+        How many, of which classes, and how they are observed.
+    seed
+        Decides, with a galaxy's index, everything about it.
+    out
+        Folder for ``images/``, ``shards/``, ``catalogue.parquet`` and ``rejects.parquet``.
+    engine
+        Where the shards are drawn.
+
+    Returns
+    -------
+    dict
+        ``source``, ``n``, ``rejects`` (none), ``columns``, and ``classes`` (name → n).
+
+    Raises
+    ------
+    RecipeError
+        ``settings.fractions`` names an unknown class or has no share above 0.
+    MissingDependencyError
+        GalSim is not installed.
+    """
+    kinds = assign_classes(settings.fractions, settings.n, seed)
+    if importlib.util.find_spec("galsim") is None:
+        raise MissingDependencyError(
+            "GalSim, which draws the galaxies, is not installed",
+            do="pip install 'morphoscope[train]'",
+        )
+    out = out.absolute()
+    _discard_partial(out)
+    shards = [
+        Shard(k, first, tuple(kinds[first : first + SHARD]), settings, seed, out)
+        for k, first in enumerate(range(0, settings.n, SHARD))
+    ]
+    missing = [shard for shard in shards if not shard.rows.exists()]
+    done = settings.n - sum(len(shard.kinds) for shard in missing)
+    with progress("simulate", settings.n, done=done) as advance:
+        for _, drawn in engine.map(_draw_shard, missing):
+            advance(drawn)
+    frame = pl.concat([pl.read_parquet(shard.rows) for shard in shards])
+    _write(out, frame, settings, seed)
+    return {
+        "source": "simulated",
+        "n": frame.height,
+        "rejects": {},
+        "columns": frame.columns,
+        "classes": dict(sorted(Counter(kinds).items())),
+    }
+
+
+def _discard_partial(out: Path) -> None:
+    """Remove what a killed process left half-written."""
+    for leftover in (*out.glob("images/.*.partial"), *out.glob("**/.*.parquet.*.partial")):
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
+
+
+def _draw_shard(shard: Shard) -> int:
+    """Draw the galaxies of one shard; its rows, written last, say that it is whole."""
+    if not shard.images.exists():
+        with atomic_path(shard.images) as folder:
+            folder.mkdir()
+            for offset, kind in enumerate(shard.kinds):
+                name = f"{_id(shard, offset)}.png"
+                (folder / name).write_bytes(_picture(shard, shard.first + offset, kind))
+    rows = [_row(shard, offset, kind) for offset, kind in enumerate(shard.kinds)]
+    schema = {name: TYPES.get(name, pl.Float64) for name in rows[0]}
+    with atomic_path(shard.rows) as path:
+        pl.DataFrame(rows, schema=schema).write_parquet(path)
+    return len(rows)
+
+
+def _picture(shard: Shard, index: int, kind: str) -> bytes:
+    galaxy = draw_galaxy(shard.seed, index, kind)
+    conditions = draw_conditions(shard.seed, index, shard.settings)
+    noise = generator(shard.seed, index, 2)
+    picture = draw_picture(galaxy, shard.settings, conditions, noise)
+    _, encoded = cv2.imencode(".png", picture[:, :, ::-1])
+    return encoded.tobytes()
+
+
+def _row(shard: Shard, offset: int, kind: str) -> dict[str, Any]:
+    """Lay out the truth about one galaxy and its observation."""
+    index = shard.first + offset
+    conditions = draw_conditions(shard.seed, index, shard.settings)
+    middle = (shard.settings.size - 1) / 2
+    return {
+        "id_str": _id(shard, offset),
+        "file_loc": str(shard.images / f"{_id(shard, offset)}.png"),
+        "ra": None,
+        "dec": None,
+        **truth(draw_galaxy(shard.seed, index, kind)),
+        "psf_fwhm_arcsec": conditions.psf_fwhm_arcsec,
+        "pixel_scale": shard.settings.pixel_scale,
+        "x": middle + conditions.x,
+        "y": middle - conditions.y,
+        "neighbours": len(conditions.neighbours),
+    }
+
+
+def _id(shard: Shard, offset: int) -> str:
+    return f"simulated-{shard.seed}-{shard.first + offset:06d}"
+
+
+def _write(out: Path, frame: pl.DataFrame, settings: SimulateSettings, seed: int) -> None:
+    metadata = {
+        "source": "simulated",
+        "licence": "CC0-1.0",
+        "citation": "drawn with GalSim (Rowe et al. 2015, Astronomy and Computing 10, 121)",
+        "seed": seed,
+        "simulate": settings.model_dump(),
+    }
+    rejects = frame.clear().with_columns(pl.Series("reason", [], dtype=pl.String))
+    write_catalogue(out / "rejects.parquet", rejects, metadata)
+    write_catalogue(out / "catalogue.parquet", frame, metadata)

@@ -1,0 +1,197 @@
+"""The training of one member, to be read top to bottom.
+
+Every draw is decided by the seed, the member, the epoch and the step, so that a training that was
+killed and taken up again ends as one that was not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from morphoscope.augment import augment
+from morphoscope.errors import TrainingError
+from morphoscope.progress import progress, say
+from morphoscope.train.balance import epoch_order, split_batches
+from morphoscope.train.interrupt import Interrupt
+from morphoscope.train.losses import weighted_cross_entropy
+from morphoscope.train.optimize import learning_rate, update_average
+from morphoscope.train.plan import Plan, draw_seed
+from morphoscope.train.scores import accuracy, confusion, macro_f1
+from morphoscope.train.state import State, open_state, save_state
+
+__all__ = ["draw_batch", "take_step", "train_member"]
+
+SETTLE_EVERY = 16
+
+
+def train_member(plan: Plan, member: int, path: Path, interrupt: Interrupt) -> State:
+    """Train one member, from its checkpoint if there is one, until it stops."""
+    state = open_state(plan, member, path)
+    pause = _Pause(state, plan.settings.checkpoint_s, interrupt)
+    while not state.at.stopped:
+        train_epoch(plan, state, pause)
+        scores = validate(plan, state, pause)
+        close_epoch(plan, state, scores)
+        save_state(state)
+    return state
+
+
+def train_epoch(plan: Plan, state: State, pause: Callable[[], None]) -> None:
+    """Go through one epoch, from the step where the state stands."""
+    settings, at = plan.settings, state.at
+    generator = np.random.default_rng([plan.seed, state.member, at.epoch])
+    order = epoch_order(plan.store.labels[plan.train], plan.wanted, generator)
+    batches = split_batches(plan.train[order], settings.batch_size)
+    done = sum(rows.size for rows in batches[: at.step])
+    state.network.train()
+
+    with progress(f"epoch {at.epoch + 1}", order.size, done=done) as advance:
+        for step in range(at.step, len(batches)):
+            began = _now(plan, step)
+            seed = draw_seed(plan.seed, state.member, at.epoch, step)
+            images, labels = draw_batch(plan, batches[step], seed)
+            ready = _now(plan, step)
+
+            overall = at.epoch * len(batches) + step
+            for group in state.optimizer.param_groups:
+                group["lr"] = learning_rate(overall, settings.epochs * len(batches), settings)
+            torch.manual_seed(seed)
+            loss = take_step(plan, state, images, labels)
+            if state.average is not None:
+                update_average(state.average, state.network, settings.average, overall)
+
+            at.step = step + 1
+            state.pending.append(loss)
+            if at.step % SETTLE_EVERY == 0 or at.step == len(batches):
+                state.settle_losses()
+            ended = _now(plan, step)
+            at.data_s += ready - began
+            at.step_s += ended - began
+            advance(batches[step].size)
+            pause()
+
+
+def draw_batch(plan: Plan, rows: NDArray[np.int64], seed: int) -> tuple[Tensor, Tensor]:
+    """Images of some rows, augmented and normalised ``(n, channel, y, x)``, and their labels."""
+    images, labels = plan.gather(rows)
+    generator = torch.Generator().manual_seed(seed)
+    images, labels = augment(images, labels, plan.augment, generator=generator, swap=plan.swap)
+    return plan.normalise(images), labels
+
+
+def take_step(plan: Plan, state: State, images: Tensor, labels: Tensor) -> Tensor:
+    """Change the weights by one batch; its loss, still on the device."""
+    with autocast(plan, state):
+        logits = state.network(images)
+    loss = weighted_cross_entropy(logits, labels, plan.loss_weights, plan.settings.label_smoothing)
+    state.optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    state.optimizer.step()
+    return loss.detach()
+
+
+def autocast(plan: Plan, state: State) -> torch.autocast:
+    """The arithmetic that this training began with, also where it was taken up elsewhere."""
+    enabled = state.at.precision == "bfloat16"
+    return torch.autocast(plan.device.type, torch.bfloat16, enabled=enabled)
+
+
+@torch.inference_mode()
+def validate(plan: Plan, state: State, pause: Callable[[], None]) -> dict[str, float]:
+    """Loss, accuracy and macro-F1 of the validation images as they are, upright."""
+    network = state.answering.eval()
+    loss, answers = 0.0, []
+    for rows in split_batches(plan.validation, plan.settings.batch_size):
+        images, labels = plan.gather(rows)
+        with autocast(plan, state):
+            logits = network(plan.normalise(images)).float()
+        loss += float(cross_entropy(logits, labels, reduction="sum"))
+        answers.append(logits.argmax(1).cpu().numpy())
+        pause()
+    truth = plan.store.labels[plan.validation]
+    counts = confusion(truth, np.concatenate(answers), len(plan.store.classes))
+    return {
+        "validation_loss": loss / plan.validation.size,
+        "validation_accuracy": accuracy(counts),
+        "validation_macro_f1": macro_f1(counts),
+    }
+
+
+def close_epoch(plan: Plan, state: State, scores: dict[str, float]) -> None:
+    """Write the epoch into the history, keep its weights if they are the best, decide to stop."""
+    settings, at = plan.settings, state.at
+    if not np.isfinite(scores["validation_loss"]):
+        raise TrainingError(
+            f"the validation loss is {scores['validation_loss']} after epoch {at.epoch + 1}",
+            expected="a finite loss",
+            do="lower train.learning_rate",
+        )
+    rate = state.optimizer.param_groups[0]["lr"]
+    score = scores[f"validation_{settings.monitor}"] * (-1 if settings.monitor == "loss" else 1)
+    better = at.best_score is None or score > at.best_score
+    if better:
+        at.best_score, at.best_epoch = score, at.epoch + 1
+        state.best = {name: t.clone() for name, t in state.answering.state_dict().items()}
+    at.history.append(
+        {
+            "epoch": at.epoch + 1,
+            "train_loss": at.loss_sum / at.step,
+            **scores,
+            "learning_rate": rate,
+            "seconds": round(at.seconds, 3),
+        }
+    )
+    _tell(plan, state, better)
+    at.epoch, at.step, at.loss_sum, at.seconds = at.epoch + 1, 0, 0.0, 0.0
+    if at.epoch == settings.epochs:
+        at.stopped = "epochs"
+    elif settings.patience and at.epoch - at.best_epoch >= settings.patience:
+        at.stopped = "patience"
+
+
+def _tell(plan: Plan, state: State, better: bool) -> None:
+    last = state.at.history[-1]
+    member = f"member {state.member + 1} " if plan.settings.members > 1 else ""
+    say(
+        f"{member}epoch {last['epoch']:.0f}/{plan.settings.epochs}: "
+        f"loss {last['train_loss']:.4f}; validation loss {last['validation_loss']:.4f}, "
+        f"accuracy {last['validation_accuracy']:.4f}, "
+        f"macro-F1 {last['validation_macro_f1']:.4f}{' (best)' if better else ''}; "
+        f"{last['seconds']:.1f} s"
+    )
+
+
+class _Pause:
+    """Called where the state is whole: keeps the time, saves when due, leaves when asked to."""
+
+    def __init__(self, state: State, every_s: float, interrupt: Interrupt) -> None:
+        self.state, self.every_s, self.interrupt = state, every_s, interrupt
+        self.last = self.saved = time.monotonic()
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        self.state.at.seconds += now - self.last
+        if self.interrupt.received or now - self.saved >= self.every_s:
+            save_state(self.state)
+            self.saved = time.monotonic()
+        if self.interrupt.received:
+            say(f"stopped; the same command goes on from {self.state.path}")
+            self.interrupt.leave()
+        self.last = time.monotonic()
+
+
+def _now(plan: Plan, step: int) -> float:
+    """The time; on a GPU, which must be waited for, only at every eighth step and else 0."""
+    if plan.device.type == "cuda":
+        if step % 8 != 3:
+            return 0.0
+        torch.cuda.synchronize()
+    return time.perf_counter()

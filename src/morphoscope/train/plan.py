@@ -1,0 +1,217 @@
+"""What stays the same through a training: settings, images, device, weights of the loss."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from morphoscope.augment import handed_pairs, refused
+from morphoscope.errors import TrainingError
+from morphoscope.prepare import Store
+from morphoscope.recipe import AugmentSettings, BalanceSettings, TrainSettings
+from morphoscope.train.balance import class_weights, images_per_epoch
+
+__all__ = ["Plan", "draw_seed", "make_plan"]
+
+SAMPLE = 2048
+# What decides where and how long, not what comes out.
+WITHOUT_EFFECT = {"device", "threads", "checkpoint_s", "members", "orientations"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training, ready to begin.
+
+    Attributes
+    ----------
+    train, validation
+        Rows of the store.
+    mean, std
+        Grey levels of the training images, one a channel.
+    swap
+        For every class its class after a mirror ``(classes,)``.
+    wanted
+        Draws of each class in an epoch ``(classes,)``.
+    loss_weights
+        Weight of each class in the loss ``(classes,)``.
+    resident
+        All images on the device, where they fit; else ``None``.
+    identity
+        What a checkpoint must agree with to be of this training.
+    """
+
+    settings: TrainSettings
+    augment: AugmentSettings
+    store: Store
+    seed: int
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    mean: Tensor
+    std: Tensor
+    handed: list[tuple[int, int]]
+    swap: Tensor
+    wanted: NDArray[np.int64]
+    loss_weights: Tensor
+    device: torch.device
+    precision: Literal["float32", "bfloat16"]
+    resident: Tensor | None
+    identity: Mapping[str, Any]
+
+    def gather(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Images ``(n, channel, y, x)`` uint8 and labels ``(n,)`` of some rows, on the device."""
+        labels = torch.from_numpy(self.store.labels[rows]).to(self.device, non_blocking=True)
+        if self.resident is not None:
+            return self.resident[torch.from_numpy(rows).to(self.device)], labels
+        images = torch.from_numpy(self.store.gather(rows))
+        if self.device.type == "cuda":
+            images = images.pin_memory().to(self.device, non_blocking=True)
+        return images, labels
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Grey levels 0–255 to zero mean and unit spread, as the model does when it answers."""
+        images = images.float().sub(self.mean[:, None, None]).div_(self.std[:, None, None])
+        return images.contiguous(memory_format=torch.channels_last)
+
+
+def make_plan(
+    settings: TrainSettings,
+    augment: AugmentSettings,
+    balance: BalanceSettings,
+    *,
+    store: Store,
+    images_sha256: str,
+    seed: int,
+) -> Plan:
+    """Check the settings against the store and settle all that they leave open.
+
+    Raises
+    ------
+    RecipeError
+        An augmentation would break a label, or ``balance`` names an unknown class.
+    TrainingError
+        A class has no training image, or the settings cannot be met on this machine.
+    """
+    refused(augment, store.classes, orientations=settings.orientations)
+    train, validation = (_labelled(store, split) for split in ("train", "validation"))
+    counts = _counts(store, train)
+    handed = handed_pairs(augment, store.classes)
+    swap = torch.arange(len(store.classes))
+    for first, second in handed if augment.mirror else ():
+        swap[first], swap[second] = second, first
+    # A mirror shares a pair's images out evenly between the two.
+    seen = np.maximum(1, (counts + counts[swap.numpy()]) // 2)
+    device = _device(settings)
+    mean, std = _grey_levels(store, train)
+    return Plan(
+        settings=settings,
+        augment=augment,
+        store=store,
+        seed=seed,
+        train=train,
+        validation=validation,
+        mean=mean.to(device),
+        std=std.to(device),
+        handed=handed,
+        swap=swap.to(device),
+        wanted=images_per_epoch(counts, balance, store.classes),
+        loss_weights=torch.from_numpy(class_weights(seen, balance)).float().to(device),
+        device=device,
+        precision=_precision(settings, device),
+        resident=_resident(store, device),
+        identity={
+            "network": settings.network,
+            "classes": store.classes,
+            "channels": store.images.shape[1],
+            "size": store.images.shape[-1],
+            "seed": seed,
+            "images": images_sha256,
+            "rows": _digest(train, validation, store.labels[train], store.labels[validation]),
+            **_flat("train", settings.model_dump(exclude=WITHOUT_EFFECT)),
+            **_flat("augment", augment.model_dump()),
+            **_flat("balance", balance.model_dump()),
+        },
+    )
+
+
+def draw_seed(*numbers: int) -> int:
+    """A seed that the numbers fully decide, below 2**63."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _labelled(store: Store, split: str) -> NDArray[np.int64]:
+    rows = store.rows(split)
+    return rows[store.labels[rows] >= 0]
+
+
+def _counts(store: Store, train: NDArray[np.int64]) -> NDArray[np.int64]:
+    counts = np.bincount(store.labels[train], minlength=len(store.classes))
+    empty = [name for name, count in zip(store.classes, counts, strict=True) if not count]
+    if empty or len(counts) < 2:
+        raise TrainingError(
+            f"the class {empty[0]!r} has no image in the train split"
+            if empty
+            else f"there is only the class {store.classes}",
+            expected="at least two classes with images in the train split",
+            do="give the class more images, or leave it out of clean.classes",
+            classes=empty,
+        )
+    return counts
+
+
+def _device(settings: TrainSettings) -> torch.device:
+    available = torch.cuda.is_available()
+    if settings.device == "cuda" and not available:
+        raise TrainingError(
+            "train.device is 'cuda' and torch finds no CUDA device here",
+            do="set train.device to 'auto' or 'cpu', or install torch for CUDA",
+        )
+    return torch.device("cuda" if available and settings.device != "cpu" else "cpu")
+
+
+def _precision(settings: TrainSettings, device: torch.device) -> Literal["float32", "bfloat16"]:
+    """Decide by what the processor has; only there is bfloat16 the faster."""
+    if settings.precision != "auto":
+        return settings.precision
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bfloat16" if fast else "float32"
+
+
+def _grey_levels(store: Store, train: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """Mean and spread of each channel over training images taken at even steps."""
+    step = -(-train.size // SAMPLE)
+    images = store.gather(train[::step])
+    mean = images.mean((0, 2, 3), dtype=np.float64)
+    std = images.std((0, 2, 3), dtype=np.float64)
+    return torch.from_numpy(mean).float(), torch.from_numpy(np.maximum(std, 1.0)).float()
+
+
+def _resident(store: Store, device: torch.device) -> Tensor | None:
+    if device.type != "cuda" or store.images.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
+        return None
+    images = torch.empty(store.images.shape, dtype=torch.uint8, device=device)
+    for start in range(0, len(images), SAMPLE):
+        rows = np.arange(start, min(start + SAMPLE, len(images)))
+        images[start : start + SAMPLE] = torch.from_numpy(store.gather(rows)).to(device)
+    return images
+
+
+def _digest(*arrays: NDArray[np.int64]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(b"|")
+    return digest.hexdigest()
+
+
+def _flat(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{section}.{key}": value for key, value in values.items()}

@@ -1,0 +1,169 @@
+"""The verb: train every member, then write the model."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from morphoscope.augment import describe
+from morphoscope.catalog import atomic_path
+from morphoscope.engine import cores
+from morphoscope.networks import Model, save_model
+from morphoscope.prepare import open_store
+from morphoscope.prepare.store import read_description
+from morphoscope.progress import say
+from morphoscope.recipe import AugmentSettings, BalanceSettings, TrainSettings
+from morphoscope.train.interrupt import Interrupt
+from morphoscope.train.loop import train_member
+from morphoscope.train.plan import Plan, make_plan
+from morphoscope.train.state import State
+
+__all__ = ["train"]
+
+
+def train(
+    settings: TrainSettings,
+    augment: AugmentSettings,
+    balance: BalanceSettings,
+    *,
+    store: Path,
+    seed: int,
+    out: Path,
+) -> dict[str, Any]:
+    """Train the networks of a model, one after the other.
+
+    Writes ``members/<i>/checkpoint.safetensors``, ``history.json`` and ``model/`` below `out`.
+    Called again after it was killed, it goes on from the last checkpoint and, on the same CPU with
+    the same number of threads, ends with the same weights, bit for bit.
+
+    Parameters
+    ----------
+    settings, augment, balance
+        The recipe's sections.
+    store
+        Folder of the image store.
+    seed
+        Seed of every draw.
+    out
+        Folder to write into.
+
+    Returns
+    -------
+    dict
+        ``network``, ``parameters`` (of one member), ``members`` (``best_epoch``, ``epochs``,
+        ``stopped``, ``seconds``, validation scores of the best epoch), ``balance``,
+        ``augmentations``, ``device``, ``precision``, ``seconds``, ``data_path_share`` (share of
+        the time that gathering and augmenting took).
+
+    Raises
+    ------
+    RecipeError
+        An augmentation would break a label, or a network or class is unknown.
+    StoreError
+        The store is absent, damaged, or has no train or validation split.
+    TrainingError
+        The loss is not a number, or a class has no training image.
+    CheckpointError
+        A checkpoint is damaged or of another training.
+    """
+    began = time.perf_counter()
+    threads = settings.threads or cores()
+    with torch.random.fork_rng(devices=[]), _threads(threads), Interrupt() as interrupt:
+        plan = make_plan(
+            settings,
+            augment,
+            balance,
+            store=open_store(store),
+            images_sha256=(read_description(store) or {}).get("sha256", ""),
+            seed=seed,
+        )
+        say(f"training {settings.network} on {device_name(plan)}, {plan.precision}")
+        states = [
+            train_member(plan, i, out / f"members/{i}/checkpoint.safetensors", interrupt)
+            for i in range(settings.members)
+        ]
+    model = _assemble(plan, states)
+    save_model(model, out / "model")
+    with atomic_path(out / "history.json") as path:
+        path.write_text(json.dumps([state.at.history for state in states], indent=1))
+    return {
+        "network": settings.network,
+        "parameters": model.description["parameters"],
+        "members": [_member_summary(state) for state in states],
+        "balance": _balance_summary(plan, balance),
+        "augmentations": describe(augment, plan.store.classes),
+        "device": device_name(plan),
+        "precision": states[0].at.precision,
+        "seconds": round(time.perf_counter() - began, 1),
+        "data_path_share": _data_path_share(states),
+    }
+
+
+def device_name(plan: Plan) -> str:
+    if plan.device.type == "cuda":
+        return torch.cuda.get_device_name(plan.device)
+    return f"cpu ({torch.get_num_threads()} threads)"
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _assemble(plan: Plan, states: list[State]) -> Model:
+    model = Model(
+        {
+            "network": plan.settings.network,
+            "width": plan.settings.width,
+            "dropout": plan.settings.dropout,
+            "classes": plan.store.classes,
+            "channels": plan.store.images.shape[1],
+            "size": plan.store.images.shape[-1],
+            "orientations": plan.settings.orientations,
+            "handed": [list(pair) for pair in plan.handed],
+            "members": len(states),
+            "mean": plan.mean.tolist(),
+            "std": plan.std.tolist(),
+            "preparation": plan.store.settings.model_dump(),
+        }
+    )
+    for member, state in zip(model.members, states, strict=True):
+        member.load_state_dict(state.best)
+    return model.eval()
+
+
+def _member_summary(state: State) -> dict[str, Any]:
+    history = state.at.history
+    best = history[state.at.best_epoch - 1]
+    return {
+        "best_epoch": state.at.best_epoch,
+        "epochs": len(history),
+        "stopped": state.at.stopped,
+        "seconds": round(sum(epoch["seconds"] for epoch in history), 1),
+        **{name: value for name, value in best.items() if name.startswith("validation_")},
+    }
+
+
+def _balance_summary(plan: Plan, balance: BalanceSettings) -> dict[str, Any]:
+    names = plan.store.classes
+    return {
+        "method": balance.method,
+        "loss_weights": dict(zip(names, plan.loss_weights.tolist(), strict=True)),
+        "images_per_epoch": dict(zip(names, plan.wanted.tolist(), strict=True)),
+    }
+
+
+def _data_path_share(states: list[State]) -> float:
+    steps_s = sum(state.at.step_s for state in states)
+    return round(sum(state.at.data_s for state in states) / steps_s, 4) if steps_s else 0.0
