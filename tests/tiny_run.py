@@ -27,7 +27,7 @@ def tiny_recipe(**sections: object) -> Recipe:
         "name": "tiny",
         "description": "A test of the way, not of the sky.",
         "prepare": {"size": 32, "crop_fraction": 0.8},
-        "train": {"network": "resnet10", "width": 0.125, "orientations": 8, "members": 2},
+        "train": {"network": "resnet10", "width": 0.125, "orientations": 8, "members": 1},
         "evaluate": {"bootstrap": 100, "gallery": 0, "explain": 0},
         "export": {"licence": "CC0-1.0"},
     }

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -230,17 +231,30 @@ def _write_astropy(
     for name in frame.columns:
         series = frame[name]
         if series.dtype == pl.String:
-            columns[name] = np.asarray(series.fill_null("").to_list(), dtype=str)
+            values = series.fill_null("").to_list()
+            # FITS knows ASCII only; a path in another script is no reason to lose the table.
+            if format_name == "fits":
+                values = [_ascii(value) for value in values]
+            columns[name] = np.asarray(values, dtype=str)
         else:
             columns[name] = series.to_numpy()
     table = Table(columns)
     text = {str(k): v if isinstance(v, str) else json.dumps(v) for k, v in metadata.items()}
     if format_name == "fits":
+        lines = [_ascii(f"{key}: {value}") for key, value in text.items()]
         table.meta["comments"] = [
-            f"{key}: {value}"[i : i + 70]
-            for key, value in text.items()
-            for i in range(0, len(f"{key}: {value}"), 70)
+            line[i : i + 70] for line in lines for i in range(0, len(line), 70)
         ]
+    elif format_name == "votable":
+        # The only part of ``meta`` that astropy writes into a VOTable.
+        table.meta["description"] = "\n".join(f"{key}: {value}" for key, value in text.items())
     else:
         table.meta.update(text)
-    table.write(path, format=format_name, overwrite=True)
+    with warnings.catch_warnings():
+        # A VOTable's ids cannot hold a space, its names can: astropy tells of every one.
+        warnings.simplefilter("ignore")
+        table.write(path, format=format_name, overwrite=True)
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode()

@@ -125,7 +125,8 @@ def _start_local(workers: int) -> Client:
         n_workers=workers,
         threads_per_worker=1,
         processes=True,
-        dashboard_address=None,
+        # None would still ask for port 8787, and warn when a second run is on the machine.
+        dashboard_address="127.0.0.1:0",
         memory_limit=0,
         silence_logs=logging.ERROR,
     )

@@ -167,6 +167,8 @@ def _run_if_needed(stage: Stage, job: Job, *, force: bool) -> StageRecord:
     write_record(folder, begun)
     clock = time.monotonic()
     summary = stage.work(job)
+    for warning in summary.get("warnings", ()):
+        say(f"WARNING: {warning}", style="bold red")
     done = replace(
         begun,
         state="done",

@@ -247,7 +247,11 @@ class EvaluateSettings(Section):
 class ExportSettings(Section):
     """The servable model."""
 
-    name: str = Field("", description="Name of the bundle; empty: the recipe's name.")
+    name: str = Field(
+        "",
+        description="Name of the bundle; empty: the recipe's name.",
+        pattern=r"^([A-Za-z0-9][\w.-]*)?$",
+    )
     description: str = Field("", description="One paragraph for the model card.")
     licence: str = Field("", description="Licence of the model.")
 

@@ -35,11 +35,11 @@ class Job:
         settings = self.recipe.acquire
         if settings.source == "simulated":
             return "none"
-        if settings.downloads:
-            return settings_digest({"sha256": [item.sha256 for item in settings.downloads]})
         from morphoscope.acquire import inputs
 
-        return content_digest(inputs(settings, self.data))
+        found = content_digest(inputs(settings, self.data))
+        expected = [item.sha256 for item in settings.downloads]
+        return settings_digest({"found": found, "expected": expected})
 
     def folder(self, stage: str) -> Path:
         """Folder of a stage."""
@@ -181,6 +181,7 @@ STAGES: dict[str, Stage] = {
             _acquire_settings,
             _acquire,
             reads_data=True,
+            keeps=("downloads",),
         ),
         Stage("clean", ("acquire",), ("clean",), _sections("clean"), _clean, reads_data=True),
         Stage(

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_run import CLASSES, N, tiny_recipe
 
 from morphoscope.bundle import export, open_bundle
 from morphoscope.bundle.graph import calibrated
 from morphoscope.bundle.writing import LARGEST_DIFFERENCE, _compare
 from morphoscope.errors import BundleError, StageError
 from morphoscope.prepare import open_store
+from tiny_run import CLASSES, N, tiny_recipe
 
 
 def test_every_weight_is_stored_once(tiny_bundle: Path) -> None:
@@ -51,7 +51,11 @@ def test_the_manifest_says_what_it_is(tiny_run: Path, tiny_bundle: Path) -> None
     assert manifest["provenance"]["seed"] == 1
     assert manifest["provenance"]["recipe"]["train"]["network"] == "resnet10"
     data = manifest["provenance"]["data"]
-    assert (data["source"], data["licence"], data["citation"]) == ("drawn", "CC0-1.0", "Nobody 2026")
+    assert (data["source"], data["licence"], data["citation"]) == (
+        "drawn",
+        "CC0-1.0",
+        "Nobody 2026",
+    )
     assert sum(sum(classes.values()) for classes in data["counts"].values()) == N
     assert sum(data["counts"]["test"].values()) == metrics["n_test"]
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from morphoscope.evaluate import calibration, metrics
-from morphoscope.evaluate.bootstrap import row_sums
+from morphoscope.evaluate.bootstrap import Sums, error_interval, resample, row_sums
 
 
 def drawn(temperature, n=20_000, k=4, seed=5):
@@ -64,8 +64,24 @@ def test_chance_error_is_that_of_calibrated_models():
         errors.append(ece(calibration.apply_temperature(logits, 1.0), truth)[0])
     logits, _ = drawn(1.0, n=300, seed=99)
     top = calibration.apply_temperature(logits, 1.0).max(1)
-    expected = calibration.chance_ece(top, np.random.default_rng(1))
-    assert expected == pytest.approx(np.mean(errors), rel=0.12)
+    expected = calibration.chance_eces(top, np.random.default_rng(1))
+    assert expected.mean() == pytest.approx(np.mean(errors), rel=0.12)
+    assert expected.std() == pytest.approx(np.std(errors), rel=0.4)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 1.25])
+def test_interval_of_the_error_covers_the_truth(temperature):
+    probabilities = calibration.apply_temperature(drawn(temperature, n=200_000)[0], 1.0)
+    true_error, _ = ece(probabilities, drawn(temperature, n=200_000)[1])
+    found = []
+    for seed in range(60):
+        logits, truth = drawn(temperature, n=400, seed=100 + seed)
+        some, rng = calibration.apply_temperature(logits, 1.0), np.random.default_rng(seed)
+        resampled = Sums.from_flat(resample(row_sums(some, truth), 200, rng), 4).scores()["ece"]
+        chance = calibration.chance_eces(some.max(1), rng, samples=200)
+        found.append(error_interval(ece(some, truth)[0], resampled, chance, 400, 0.95))
+    assert np.mean([one.low <= true_error <= one.high for one in found]) > 0.83
+    assert all(one.low <= one.value <= one.high for one in found)
 
 
 def test_temperature_changes_no_answer_and_reliability_counts_every_row():

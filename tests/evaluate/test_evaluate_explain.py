@@ -81,7 +81,7 @@ def test_filters_and_maps_are_pictures():
     assert filters[0] == pytest.approx(expected, abs=1e-6)
     maps = explain.feature_maps(colour, torch.rand(1, 3, 16, 16), most=4)
     assert [(len(layer), *layer[0].shape) for layer in maps] == [(4, 12, 12)] * 2 + [(4, 10, 10)]
-    assert all(0 <= one.min() and one.max() <= 1 for layer in maps for one in layer)
+    assert all(one.min() >= 0 and one.max() <= 1 for layer in maps for one in layer)
 
 
 def test_central_share_counts_the_middle_quarter_of_the_area():

@@ -57,7 +57,7 @@ def test_chi_square_tail_agrees_with_scipy(freedom):
 def test_picture_properties_of_a_bright_rim():
     images = np.zeros((1, 3, 16, 16), np.uint8)
     images[:, :, :2] = images[:, :, -2:] = images[:, :, :, :2] = images[:, :, :, -2:] = 200
-    row = picture_properties(images).row(0)
+    row = picture_properties(images, np.array([0])).row(0)
     assert row[0] == pytest.approx(200 * (1 - 144 / 256))
     assert row[2] == pytest.approx(200)
 

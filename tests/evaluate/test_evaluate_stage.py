@@ -123,7 +123,7 @@ def resplit(run: Path, expression: pl.Expr) -> None:
 
 def test_no_model(broken: Path, tmp_path: Path):
     shutil.rmtree(broken / "train")
-    with pytest.raises(StageError, match="no trained model.*morphoscope train"):
+    with pytest.raises(StageError, match=r"no trained model.*morphoscope train"):
         evaluate(small_recipe(), run=broken, out=tmp_path)
 
 

@@ -15,7 +15,7 @@ from morphoscope.clean.duplicates import find_duplicates
 from morphoscope.clean.labels import classify, compare_counts
 from morphoscope.engine import Engine
 from morphoscope.errors import LabelError
-from morphoscope.progress import progress, say
+from morphoscope.progress import progress
 from morphoscope.recipe import CleanSettings
 
 __all__ = ["classify", "clean", "find_duplicates"]
@@ -54,8 +54,6 @@ def clean(settings: CleanSettings, *, catalogue: Path, out: Path, engine: Engine
     source = read_catalogue(catalogue)
     labels = classify(source.frame.lazy(), settings)
     warnings = compare_counts(labels, settings)
-    for warning in warnings:
-        say(f"clean: {warning}", style="bold yellow")
     frame = _with_labels(source.frame, labels, settings)
     labelled = frame.filter(pl.col("reason").is_null())
     looked = _with_looks(labelled, settings, out / SHARDS, engine)

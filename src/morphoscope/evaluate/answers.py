@@ -24,10 +24,9 @@ VIEWS = 256
 
 
 def device_of(settings: TrainSettings) -> torch.device:
-    """Device that the recipe names; ``auto`` takes a GPU where there is one."""
-    if settings.device != "auto":
-        return torch.device(settings.device)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """A GPU where there is one and the recipe does not say ``cpu``."""
+    wanted = settings.device != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if wanted else "cpu")
 
 
 @contextmanager

@@ -102,7 +102,7 @@ def assess(
         "per_class": sums.per_class(classes),
         "confusion": confusion.tolist(),
         "confused": _confused(confusion, classes),
-        "calibration": _calibration(test, len(validation.truth), temperature, resampling),
+        "calibration": _calibration(test, len(validation.truth), temperature, sums.chance),
         "trust": _trust(test, sums.probabilities, resampling),
     }
 
@@ -124,16 +124,20 @@ class _Resampled:
         )
         self.point = Sums.from_flat(rows.sum(0), classes)
         self.drawn = Sums.from_flat(drawn, classes)
+        self.chance = calibration.chance_eces(
+            self.probabilities.max(1), resampling.generator(purpose, 1)
+        )
 
     def scores(self) -> dict[str, Interval]:
-        drawn = self.drawn.scores()
+        point, drawn = self.point.scores(), self.drawn.scores()
         found = {
-            name: bootstrap.interval(
-                float(value), drawn[name], self.n, self.confidence, centred=name == "ece"
-            )
-            for name, value in self.point.scores().items()
+            name: bootstrap.interval(float(value), drawn[name], self.n, self.confidence)
+            for name, value in point.items()
         }
         found["accuracy"] = bootstrap.exact_bounds(found["accuracy"], self.confidence)
+        found["ece"] = bootstrap.error_interval(
+            float(point["ece"]), drawn["ece"], self.chance, self.n, self.confidence
+        )
         return found
 
     def per_class(self, classes: list[str]) -> dict[str, Any]:
@@ -178,7 +182,7 @@ def _confused(confusion: Integers, classes: list[str]) -> list[dict[str, Any]]:
 
 
 def _calibration(
-    test: Answers, n_validation: int, temperature: float, resampling: Resampling
+    test: Answers, n_validation: int, temperature: float, chance: Floats
 ) -> dict[str, Any]:
     found: dict[str, Any] = {"temperature": temperature, "n_validation": n_validation}
     for name, value in (("before", 1.0), ("after", temperature)):
@@ -192,7 +196,7 @@ def _calibration(
             "log_loss": float(scores["log_loss"]),
             "reliability": calibration.reliability(sums.bins),
         }
-    found["ece_by_chance"] = calibration.chance_ece(probabilities.max(1), resampling.generator(2))
+    found["ece_by_chance"] = float(chance.mean())
     return found
 
 
@@ -203,7 +207,7 @@ def _trust(test: Answers, probabilities: Floats, resampling: Resampling) -> list
     kept = (top[:, None] >= thresholds).astype(np.float64)
     rows = np.concatenate([kept, kept * right[:, None]], axis=1)
     drawn = bootstrap.resample(
-        bootstrap.unit_sums(rows, test.units), resampling.samples, resampling.generator(3)
+        bootstrap.unit_sums(rows, test.units), resampling.samples, resampling.generator(2)
     )
     n, correct = np.split(rows.sum(0), 2)
     with np.errstate(invalid="ignore"):

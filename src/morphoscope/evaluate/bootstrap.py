@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 
 from morphoscope.evaluate import metrics
 
-__all__ = ["Interval", "Sums", "exact_bounds", "interval", "resample", "row_sums", "unit_sums"]
+__all__ = [
+    "Interval",
+    "Sums",
+    "error_interval",
+    "exact_bounds",
+    "interval",
+    "resample",
+    "row_sums",
+    "unit_sums",
+]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -140,9 +149,7 @@ def resample(units: Floats, samples: int, rng: np.random.Generator) -> Floats:
     return np.concatenate(parts)
 
 
-def interval(
-    value: float, replicates: Floats, n: int, confidence: float, *, centred: bool = False
-) -> Interval:
+def interval(value: float, replicates: Floats, n: int, confidence: float) -> Interval:
     """Percentile interval of a score.
 
     Parameters
@@ -155,18 +162,40 @@ def interval(
         Rows behind the score.
     confidence
         Share of samples inside.
-    centred
-        Move the replicates so that their median is ``value``: for a score that resampling pushes
-        one way (ECE grows, because a sample repeats rows). Never below zero.
     """
     usable = replicates[np.isfinite(replicates)]
     if not len(usable):
         return Interval(value, 0.0, 1.0, n)
     tail = (1 - confidence) / 2
-    low, middle, high = np.quantile(usable, [tail, 0.5, 1 - tail])
-    if centred:
-        low, high = max(0.0, low - middle + value), high - middle + value
+    low, high = np.quantile(usable, [tail, 1 - tail])
     return Interval(value, float(low), float(high), n)
+
+
+def error_interval(
+    value: float, replicates: Floats, by_chance: Floats, n: int, confidence: float
+) -> Interval:
+    """Interval of a calibration error, which chance pushes up and resampling pushes up again.
+
+    It is the basic interval (Davison & Hinkley 1997, eq. 5.6), which turns that bias round, widened
+    to hold ``value``, and to 0 where chance alone explains ``value``.
+
+    Parameters
+    ----------
+    value
+        Error of the rows themselves.
+    replicates
+        The error in each bootstrap sample.
+    by_chance
+        The error of perfectly calibrated models on such rows.
+    n
+        Rows behind the error.
+    confidence
+        Share of samples inside.
+    """
+    plain = interval(value, replicates, n, confidence)
+    explained = value <= np.quantile(by_chance, confidence)
+    low = 0.0 if explained else min(value, max(0.0, 2 * value - plain.high))
+    return Interval(value, low, max(value, 2 * value - plain.low), n)
 
 
 def exact_bounds(share: Interval, confidence: float) -> Interval:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from morphoscope.evaluate import metrics
 
-__all__ = ["apply_temperature", "chance_ece", "fit_temperature", "reliability"]
+__all__ = ["apply_temperature", "chance_eces", "fit_temperature", "reliability"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -99,8 +99,8 @@ def reliability(bins: Floats) -> list[dict[str, Any]]:
     ]
 
 
-def chance_ece(confidence: Floats, rng: np.random.Generator, *, samples: int = 500) -> float:
-    """ECE that a perfectly calibrated model would show on these rows, by chance alone.
+def chance_eces(confidence: Floats, rng: np.random.Generator, *, samples: int = 500) -> Floats:
+    """ECE that perfectly calibrated models would show on these rows, by chance alone.
 
     Parameters
     ----------
@@ -109,9 +109,9 @@ def chance_ece(confidence: Floats, rng: np.random.Generator, *, samples: int = 5
     rng
         Where the draws come from: each answer is right with its own confidence.
     samples
-        Number of draws to average.
+        Number of such models, and of values returned.
     """
     member = np.eye(metrics.BINS)[metrics.calibration_bins(confidence)]
     right = (rng.random((samples, len(confidence))) < confidence).astype(np.float64)
     gap = np.abs((right - confidence) @ member)
-    return float(gap.sum(1).mean() / len(confidence))
+    return np.asarray(gap.sum(1) / len(confidence))

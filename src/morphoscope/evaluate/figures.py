@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-WIDTH, HEIGHT = 400, 290
+WIDTH, HEIGHT = 330, 270
 TENTHS = 20
 
 

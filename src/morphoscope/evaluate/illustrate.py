@@ -103,15 +103,24 @@ def illustrate(model: Model, shown: Shown, settings: EvaluateSettings) -> dict[s
 
 
 def _classes(shown: Shown) -> dict[str, dict[str, Any]]:
-    """Examples and the mean picture of each class, from the training rows."""
+    """Examples and the mean picture of each class, from the training rows.
+
+    The one example that stands for a class is the test image most surely and rightly named so.
+    """
     store, found = shown.store, {}
     training = store.rows("train")
+    by_sureness = np.argsort(-shown.probabilities.max(1), kind="stable")
+    right = by_sureness[(shown.answer == shown.truth)[by_sureness]]
     for index, name in enumerate(store.classes):
         rows = training[store.labels[training] == index]
         spread = rows[np.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows))).astype(int)]
-        pictures = [to_picture(store.images[row]) for row in spread]
+        examples = [embed(to_picture(store.images[row]), side=SMALL) for row in spread]
+        surest = right[shown.truth[right] == index][:1]
         found[name] = {
-            "examples": [embed(picture, side=SMALL) for picture in pictures],
+            "example": shown.card(int(surest[0]), LARGE)["picture"]
+            if len(surest)
+            else "".join(examples[:1]),
+            "examples": examples,
             "mean": _mean_picture(store, rows) if len(rows) else "",
         }
     return found

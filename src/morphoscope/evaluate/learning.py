@@ -73,7 +73,7 @@ def _in_words(members: list[dict[str, Any]]) -> str:
     sentences = [
         f"The weights kept are those of epoch {kept} of {members[0]['epochs']}."
         if len(members) == 1
-        else f"The weights kept are those of epochs {kept} of the {len(members)} members."
+        else f"Each of the {len(members)} members keeps the weights of its own best epoch: {kept}."
     ]
     if worst["ending"] == "over_trained":
         sentences.append(

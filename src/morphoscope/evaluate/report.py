@@ -90,7 +90,11 @@ def render(evidence: Evidence) -> str:
             sentences=wording.headline(metrics),
             trust=wording.trust_in_words(metrics),
             cautions=wording.cautions(metrics),
-            warnings=evidence.summary("clean").get("warnings", []),
+            warnings=[
+                warning
+                for stage in evidence.records
+                for warning in evidence.summary(stage).get("warnings", [])
+            ],
             cards=_cards(metrics),
             confusion=_confusion(metrics),
             plots=_plots(evidence),

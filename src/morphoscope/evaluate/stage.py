@@ -167,7 +167,7 @@ def _groups(store: Store, rows: NDArray[np.int64]) -> NDArray[Any] | None:
 
 
 def _properties(store: Store, rows: NDArray[np.int64]) -> pl.DataFrame:
-    return store.catalogue[rows].hstack(picture_properties(store.images[rows]))
+    return store.catalogue[rows].hstack(picture_properties(store.images, rows))
 
 
 def _history(run: Path) -> list[list[dict[str, Any]]]:

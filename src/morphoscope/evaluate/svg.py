@@ -75,7 +75,7 @@ class Frame:
     x_range: tuple[float, float]
     y_range: tuple[float, float]
     left: int = 46
-    right: int = 14
+    right: int = 22
     top: int = 14
     bottom: int = 40
 

@@ -16,6 +16,7 @@ BINS = 5
 FEWEST = 60
 SIGNIFICANCE = 0.01
 MOST = 6
+BLOCK = 512
 # Row numbers and stages' own columns, and positions, which matter through these properties only.
 NOT_PROPERTIES = frozenset({"group", "fold", "ra", "dec", "id", "objid"})
 
@@ -58,25 +59,29 @@ def weak_spots(
     return {"tested": tested, "found": strong[:MOST]}
 
 
-def picture_properties(images: NDArray[np.uint8]) -> pl.DataFrame:
+def picture_properties(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> pl.DataFrame:
     """Properties that every prepared picture has: brightness, contrast and light at its edge.
 
     Parameters
     ----------
     images
         Prepared images, shape ``(n, channel, y, x)``.
+    rows
+        Which of them.
     """
+    parts = [_measured(images[rows[first : first + BLOCK]]) for first in range(0, len(rows), BLOCK)]
+    names = ("mean grey level", "spread of grey levels", "grey level at the edge")
+    columns = np.concatenate(parts, axis=1)
+    return pl.DataFrame({f"picture: {name}": v for name, v in zip(names, columns, strict=True)})
+
+
+def _measured(images: NDArray[np.uint8]) -> Floats:
     grey = images.mean(1, dtype=np.float32)
     edge = max(1, grey.shape[1] // 8)
-    rim = grey.copy()
-    rim[:, edge:-edge, edge:-edge] = np.nan
-    return pl.DataFrame(
-        {
-            "picture: mean grey level": grey.mean((1, 2)).astype(float),
-            "picture: spread of grey levels": grey.std((1, 2)).astype(float),
-            "picture: grey level at the edge": np.nanmean(rim, (1, 2)).astype(float),
-        }
-    )
+    rim = np.ones(grey.shape[1:], dtype=bool)
+    rim[edge:-edge, edge:-edge] = False
+    measured = [grey.mean((1, 2)), grey.std((1, 2)), grey[:, rim].mean(1)]
+    return np.asarray(measured, dtype=np.float64)
 
 
 def _usable(column: pl.Series, name: str) -> Floats | None:

@@ -89,17 +89,23 @@ def trust_in_words(metrics: Metrics) -> list[str]:
 
 def cautions(metrics: Metrics) -> list[str]:
     """Warn of classes that the test split can say little about, or that the model cannot do."""
-    found = []
-    for name, scores in metrics["per_class"].items():
-        support = scores["support"]
-        if support == 0:
-            found.append(f"No test image is “{name}”: nothing is known of how well it is found.")
-        elif support < FEW:
-            images = "image is" if support == 1 else "images are"
-            found.append(f"Only {support} test {images} “{name}”: its scores are rough.")
-        if support and scores["f1"]["high"] < WEAK_F1:
-            found.append(
-                f"“{name}” is mostly missed or mistaken (F1 {decimal(scores['f1']['value'])}): do "
-                "not select or count that class with this model."
-            )
+    table = metrics["per_class"]
+    found = [
+        f"No test image is “{name}”: nothing is known of how well it is found."
+        for name, scores in table.items()
+        if scores["support"] == 0
+    ]
+    few = [
+        f"“{name}” ({scores['support']})"
+        for name, scores in table.items()
+        if 0 < scores["support"] < FEW
+    ]
+    if few:
+        found.append(f"Few test images, so that the scores are rough: {', '.join(few)}.")
+    found += [
+        f"“{name}” is mostly missed or mistaken (F1 {decimal(scores['f1']['value'])}): do not "
+        "select or count that class with this model."
+        for name, scores in table.items()
+        if scores["support"] and scores["f1"]["high"] < WEAK_F1
+    ]
     return found

@@ -10,6 +10,7 @@ says in its own tags where row 0 is; that is followed.)
 from __future__ import annotations
 
 import errno
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +19,10 @@ from pathlib import Path
 from morphoscope.errors import ImageError, MissingDependencyError
 from morphoscope.images.fits import fits_size, read_fits
 from morphoscope.images.formats import (
+    HEAD_BYTES,
     LARGEST_PIXELS,
     VALUES_PER_PIXEL,
+    Kind,
     Pixels,
     header_size,
     kind_of,
@@ -76,10 +79,9 @@ def read_image(file_loc: str, *, at_least: int = 0, largest_pixels: int = LARGES
         row = HDF5_ROW.fullmatch(file_loc)
         if row:
             return read_hdf5(row["file"], row["dataset"], int(row["index"]), largest_pixels)
-        kind = kind_of(file_loc)
+        kind, data = _content(file_loc, largest_pixels)
         if kind is None:
             return read_fits(file_loc, largest_pixels)
-        data = _file_bytes(file_loc, largest_pixels)
         ny, nx = header_size(kind, data)
         refuse_large(ny * nx, largest_pixels, "pixels")
         return decode(kind, data, at_least)
@@ -97,16 +99,20 @@ def image_size(file_loc: str) -> tuple[int, int]:
         row = HDF5_ROW.fullmatch(file_loc)
         if row:
             return hdf5_size(row["file"], row["dataset"])
-        kind = kind_of(file_loc)
+        kind, data = _content(file_loc, LARGEST_PIXELS)
+        return fits_size(file_loc) if kind is None else header_size(kind, data)
+
+
+def _content(file_loc: str, largest_pixels: int) -> tuple[Kind | None, bytes]:
+    """Kind of raster and all bytes of a file; None and only its beginning for FITS."""
+    with Path(file_loc).open("rb") as handle:
+        head = handle.read(HEAD_BYTES)
+        kind = kind_of(head)
         if kind is None:
-            return fits_size(file_loc)
-        return header_size(kind, _file_bytes(file_loc, LARGEST_PIXELS))
-
-
-def _file_bytes(file_loc: str, largest_pixels: int) -> bytes:
-    path = Path(file_loc)
-    refuse_large(path.stat().st_size, 4 * VALUES_PER_PIXEL * largest_pixels, "bytes")
-    return path.read_bytes()
+            return None, head
+        size = os.fstat(handle.fileno()).st_size
+        refuse_large(size, 4 * VALUES_PER_PIXEL * largest_pixels, "bytes")
+        return kind, head + handle.read()
 
 
 @contextmanager

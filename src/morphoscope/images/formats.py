@@ -6,7 +6,6 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import simplejpeg
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from morphoscope.errors import ImageError
 
 __all__ = [
+    "HEAD_BYTES",
     "LARGEST_PIXELS",
     "VALUES_PER_PIXEL",
     "Kind",
@@ -125,19 +125,17 @@ RASTERS = (
 FITS = _pattern(rb"SIMPLE  =|\x1f\x8b")
 
 
-def kind_of(file_loc: str) -> Kind | None:
+def kind_of(head: bytes) -> Kind | None:
     """Kind of raster that the first bytes say; None for FITS, plain or compressed."""
-    with Path(file_loc).open("rb") as handle:
-        head = handle.read(HEAD_BYTES)
     if not head:
-        raise ImageError(f"{file_loc} is empty (0 bytes)", reason="empty")
+        raise ImageError("the file has 0 bytes", reason="empty")
     for kind in RASTERS:
         if kind.signature.match(head):
             return kind
     if FITS.match(head):
         return None
     raise ImageError(
-        f"{file_loc} begins with {head[:8]!r}",
+        f"the file begins with {head[:8]!r}",
         reason="not_an_image",
         expected="JPEG, PNG, TIFF, WebP, BMP or FITS",
     )

@@ -143,7 +143,10 @@ def _astropy_blocks(path: Path, wanted: tuple[str, str]) -> Iterator[Columns]:
     """VOTable and ECSV are text and read whole; only two columns are kept."""
     from astropy.table import Table
 
-    table = Table.read(path, format=ASTROPY_FORMATS[path.suffix.lower()])
+    format_name = ASTROPY_FORMATS[path.suffix.lower()]
+    # A VOTable's ids are its names with all but letters replaced.
+    names = {"use_names_over_ids": True} if format_name == "votable" else {}
+    table = Table.read(path, format=format_name, **names)
     chosen = _choose(table.colnames, wanted, path)
     yield {role: table[name].tolist() for role, name in chosen.items()}
 

@@ -15,6 +15,8 @@ Pixels = NDArray[Any]
 DARK, BRIGHT = 0.5, 99.5
 # Least noise of a sky, for one that is flat: a grey level, or a dynamic range of 10⁴ in float.
 LEAST_NOISE_LEVELS, LEAST_NOISE_SHARE = 1.0, 1e-4
+# Softening in standard deviations of the sky: less shows fainter arms, and more of the noise.
+SOFTENING = 8
 # Standard deviation of a normal distribution in median absolute deviations.
 SIGMA_PER_MAD = 1.4826
 
@@ -29,9 +31,10 @@ def stretch(pixels: Pixels, method: Literal["none", "asinh", "percentile"]) -> P
     method
         ``none`` leaves uint8 as it is and maps float linearly from its least to its greatest
         value, the one linear map that clips nothing. ``percentile`` maps linearly between the
-        0.5th and 99.5th percentile of the mean over channels. ``asinh`` is linear near the sky
-        and logarithmic above its noise: Lupton et al. (2004), PASP 116, 133, eq. 2, with the sky
-        at its median, softened at three standard deviations of its noise.
+        0.5th and 99.5th percentile. ``asinh`` is linear near the sky and logarithmic above its
+        noise: Lupton et al. (2004), PASP 116, 133, eq. 2, with the sky at its median, softened at
+        eight standard deviations of its noise. Both are set by the brightest channel of each
+        pixel, not by the mean as there, so that no channel saturates and a core keeps its shape.
 
     Returns
     -------
@@ -50,7 +53,7 @@ def stretch(pixels: Pixels, method: Literal["none", "asinh", "percentile"]) -> P
     if method == "none":
         scaled = _linear(values, float(values.min()), float(values.max()))
     elif method == "percentile":
-        black, white = np.percentile(values.mean(axis=2), (DARK, BRIGHT))
+        black, white = np.percentile(values.max(axis=2), (DARK, BRIGHT))
         scaled = _linear(values, float(black), float(white))
     else:
         scaled = _asinh(values, LEAST_NOISE_LEVELS if pixels.dtype == np.uint8 else 0.0)
@@ -68,17 +71,14 @@ def _linear(values: Pixels, black: float, white: float) -> Pixels | None:
 
 
 def _asinh(values: Pixels, least_noise: float) -> Pixels | None:
-    intensity = values.mean(axis=2, keepdims=True)
-    sky = np.median(intensity)
-    noise = SIGMA_PER_MAD * np.median(np.abs(intensity - sky))
-    black = max(sky - noise, intensity.min())
-    white = intensity.max()
+    brightest = values.max(axis=2, keepdims=True)
+    sky = np.median(brightest)
+    noise = SIGMA_PER_MAD * np.median(np.abs(brightest - sky))
+    black, white = max(sky - noise, brightest.min()), brightest.max()
     if not white > black:
         return None
-    softening = 3 * max(noise, least_noise, LEAST_NOISE_SHARE * (white - black))
-    above = np.maximum(intensity - black, 1e-6 * (white - black))
+    softening = SOFTENING * max(noise, least_noise, LEAST_NOISE_SHARE * (white - black))
+    above = np.maximum(brightest - black, 1e-6 * (white - black))
     curve = np.arcsinh(above / softening) / np.arcsinh((white - black) / softening)
-    coloured = np.maximum(values - black, 0) * (curve / above)
-    # A saturated channel would change the colour: the pixel is dimmed as a whole instead.
-    dimmed: Pixels = coloured / np.maximum(coloured.max(axis=2, keepdims=True), 1)
-    return dimmed
+    coloured: Pixels = np.maximum(values - black, 0) * (curve / above)
+    return coloured

@@ -19,9 +19,9 @@ __all__ = ["CLASSES", "assign_classes", "draw_galaxy", "generator"]
 AXIAL_RATIO = {"round": (0.8, 1.0), "in_between": (0.4, 0.8), "cigar": (0.2, 0.4)}
 EDGE_ON_INCLINATION = (80.0, 90.0)
 SPIRAL_INCLINATION = (0.0, 65.0)
-MAGNITUDE_R = (14.5, 17.8)
+MAGNITUDE_R = (14.8, 18.5)
 RADIUS_ARCSEC = (1.5, 6.5)
-BRIGHTEST_SHARE = 0.25  # of the faintest galaxies' number, in a linear rise with magnitude
+BRIGHTEST_SHARE = 0.3  # of the faintest galaxies' number, in a linear rise with magnitude
 BULGE_FLATTENING = 0.7
 BARRED = 0.35
 ARM_NUMBERS = {2: 0.6, 3: 0.22, 4: 0.18}
@@ -57,7 +57,7 @@ def draw_galaxy(seed: int, index: int, kind: str) -> Galaxy:
 
 def _smooth(rng: np.random.Generator, index: int, kind: str) -> Galaxy:
     low, high = AXIAL_RATIO[kind]
-    early = rng.random() < 0.8
+    early = rng.random() < 0.7
     # Rounded to 0.1: GalSim tabulates each index once, which costs more than drawing.
     sersic_n = _normal(rng, 3.6, 1.0, 1.5, 5.0) if early else _normal(rng, 1.5, 0.5, 1.0, 2.5)
     magnitude = _magnitude(rng)
@@ -68,18 +68,18 @@ def _smooth(rng: np.random.Generator, index: int, kind: str) -> Galaxy:
         radius_arcsec=_radius(rng, magnitude, 4.2 if kind != "cigar" else 5.0),
         axial_ratio=rng.uniform(low, high),
         position_angle_deg=rng.uniform(0, 180),
-        g_r=_normal(rng, 0.86, 0.09, 0.6, 1.1) if early else _normal(rng, 0.58, 0.12, 0.3, 0.9),
-        sersic_n=round(sersic_n if kind != "cigar" else min(sersic_n, 2.0 + sersic_n / 4), 1),
+        g_r=_normal(rng, 0.86, 0.09, 0.6, 1.1) if early else _normal(rng, 0.56, 0.13, 0.25, 0.9),
+        sersic_n=round(sersic_n if kind != "cigar" else 0.6 + sersic_n / 2, 1),
     )
 
 
 def _edge_on(rng: np.random.Generator, index: int, kind: str) -> Galaxy:
     inclination = _inclination(rng, EDGE_ON_INCLINATION)
-    thickness = _normal(rng, 0.24, 0.08, 0.1, 0.45)
+    thickness = _normal(rng, 0.28, 0.1, 0.1, 0.55)
     magnitude = _magnitude(rng)
-    radius = _radius(rng, magnitude, 5.0)
+    radius = _radius(rng, magnitude, 4.8)
     # Light that crosses the whole disc is reddened.
-    g_r = _normal(rng, 0.6, 0.13, 0.3, 0.95)
+    g_r = _normal(rng, 0.66, 0.14, 0.3, 1.0)
     bulge = _bulge(rng, radius, inclination, g_r) if rng.random() < 0.65 else None
     return Galaxy(
         index=index,
@@ -98,7 +98,7 @@ def _spiral(rng: np.random.Generator, index: int, kind: str) -> Galaxy:
     thickness = _normal(rng, 0.2, 0.06, 0.1, 0.4)
     magnitude = _magnitude(rng)
     radius = _radius(rng, magnitude, 5.0)
-    g_r = _normal(rng, 0.44, 0.11, 0.2, 0.75)
+    g_r = _normal(rng, 0.52, 0.13, 0.25, 0.85)
     bulge = _bulge(rng, radius, inclination, g_r) if rng.random() < 0.9 else None
     bar = None
     if rng.random() < BARRED:
@@ -130,14 +130,14 @@ def _arms(rng: np.random.Generator, radius: float, g_r: float, bar: Bar | None) 
     return Arms(
         number=int(rng.choice(list(ARM_NUMBERS), p=list(ARM_NUMBERS.values()))) if not bar else 2,
         pitch_angle_deg=_normal(rng, 19, 7, 8, 38),
-        contrast=_normal(rng, 0.6, 0.2, 0.15, 0.9),
+        contrast=_normal(rng, 0.5, 0.22, 0.1, 0.9),
         sharpness=rng.uniform(1.0, 4.0),
         begin_arcsec=bar.radius_arcsec if bar else radius * rng.uniform(0.2, 0.5),
         phase_deg=rng.uniform(0, 360),
         patchiness=rng.uniform(0.2, 0.9),
         patches=int(rng.integers(2**32)),
         winding=int(rng.choice((-1, 1))),
-        g_r=g_r - rng.uniform(0.1, 0.35),
+        g_r=g_r - rng.uniform(0.05, 0.3),
     )
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from morphoscope.catalog import read_catalogue, require_columns, write_catalogue
 from morphoscope.errors import SplitError
-from morphoscope.progress import say
 from morphoscope.recipe import SplitSettings
 from morphoscope.split.groups import find_groups
 from morphoscope.split.kept import read_assignments, write_assignments
@@ -65,9 +64,8 @@ def split(settings: SplitSettings, *, catalogue: Path, seed: int, out: Path) -> 
     _require_galaxies(table, settings)
     kept, moved = _compared(table, before)
     counts = _counts(table, classes)
-    warnings = [*_moved_warning(moved), *_class_warnings(table, counts)]
-    for warning in warnings:
-        say(f"split: {warning}", style="bold yellow")
+    warnings = _class_warnings(table, counts)
+    warnings += _position_warnings(frame, settings) + _moved_warnings(moved)
     write_assignments(out, table, before, settings, seed)
     columns = ["split", "group", "fold"] if settings.kind == "kfold" else ["split", "group"]
     taken = {name for name in columns if name in source.frame.columns}
@@ -163,7 +161,16 @@ def _require_galaxies(table: pl.DataFrame, settings: SplitSettings) -> None:
         )
 
 
-def _moved_warning(moved: int) -> list[str]:
+def _position_warnings(frame: pl.DataFrame, settings: SplitSettings) -> list[str]:
+    if not settings.neighbours_arcsec:
+        return []
+    without = frame.select((pl.col("ra").is_null() | pl.col("dec").is_null()).sum()).item()
+    if not without:
+        return []
+    return [f"{without:,} of {frame.height:,} galaxies have no position: no neighbours are known"]
+
+
+def _moved_warnings(moved: int) -> list[str]:
     if not moved:
         return []
     return [f"{moved:,} galaxies left their earlier split, since new ones join them to others"]
