@@ -41,8 +41,9 @@ BATCH = 64
 CLASSES = ["edge_on", "elliptical", "merger", "spiral"]
 
 MEASURE = """
-import json, resource, sys, time
+import json, sys, time
 from pathlib import Path
+import psutil
 from morphoscope.engine import open_engine
 from morphoscope.predict import predict
 from morphoscope.recipe import EngineSettings
@@ -50,10 +51,14 @@ if __name__ == "__main__":
     bundle, table, out, kind = sys.argv[1:]
     began = time.perf_counter()
     with open_engine(EngineSettings(kind=kind)) as engine:
-        predict(bundle, table, out=Path(out), engine=engine)
-    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    most = [resource.getrusage(one).ru_maxrss / 1024 for one in who]
-    print(json.dumps([*most, time.perf_counter() - began]))
+        summary = predict(bundle, table, out=Path(out), engine=engine)
+        seconds = time.perf_counter() - began
+        assert not summary["flagged"], summary
+        most = []
+        for one in (own := psutil.Process(), *own.children(recursive=True)):
+            status = Path(f"/proc/{one.pid}/status").read_text()
+            most.append(int(status.split("VmHWM:")[1].split()[0]) / 1024)
+    print(json.dumps([most[0], max([0, *most[1:]]), seconds]))
 """
 
 
@@ -111,7 +116,7 @@ def cpu_s() -> float:
     """CPU seconds of this process and of those below it."""
     own = psutil.Process()
     times = [one.cpu_times() for one in (own, *own.children(recursive=True))]
-    return sum(one.user + one.system for one in times)
+    return float(sum(one.user + one.system for one in times))
 
 
 def measure(work: Callable[[], object], n: int) -> tuple[float, float]:
@@ -129,7 +134,9 @@ def compare_rates(
     local_engine, inline_engine = EngineSettings(kind="local"), EngineSettings(kind="inline")
     with open_engine(local_engine) as local, open_engine(inline_engine) as inline:
         began = time.perf_counter()
-        predict(bundle, table, out=out, engine=local)
+        summary = predict(bundle, table, out=out, engine=local)
+        if summary["flagged"]:
+            raise SystemExit(f"some images are bad: {summary['flagged']}")
         first = time.perf_counter() - began
         ways: dict[str, Callable[[], object]] = {
             "predict, workers": lambda: predict(bundle, table, out=out, engine=local, force=True),
@@ -167,7 +174,8 @@ def compare_memory(bundle: Path, files: list[str], rows: list[int]) -> None:
             some = [files[i % 50] for i in range(n)]
             wide = {f"magnitude_{i}": np.random.default_rng(i).random(n) for i in range(30)}
             pl.DataFrame({"objid": range(n), "file": some, **wide}).write_csv(table)
-            words = [str(bundle), str(table), str(table.with_suffix(".parquet")), kind]
+            out = table.with_name(f"rows-{n}-{kind}.parquet")
+            words = [str(bundle), str(table), str(out), kind]
             script = bundle.parent / "measure.py"
             script.write_text(MEASURE)
             done = subprocess.run(
@@ -197,7 +205,7 @@ def main() -> None:
         model = make_bundle(bundle, given.network, given.width, settings)
         images = Path(name) / "images"
         images.mkdir()
-        files = find_or_draw(given.data, given.n, images)
+        files = find_or_draw(given.data and given.data.absolute(), given.n, images)
         print(
             f"{len(files):,} JPEGs, {given.network} of width {given.width:g} at "
             f"{given.size}×{given.size}×3, {cores()} cores, {given.repeats} turns"

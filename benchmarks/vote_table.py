@@ -60,8 +60,9 @@ rules = {
     "edge_on": featured & (votes["Class2.1"] >= 0.602),
     "spiral": featured & (votes["Class2.2"] >= 0.715) & (votes["Class4.1"] >= 0.619),
 }
-votes["class"] = np.select(list(rules.values()), list(rules), default="")
-counts = votes["class"].value_counts().drop("")
+codes = np.select(list(rules.values()), range(len(rules)), default=-1)
+votes["class"] = pd.Categorical.from_codes(codes, categories=list(rules))
+counts = votes["class"].value_counts()
 print(json.dumps({name: int(n) for name, n in counts.items()}))
 """
 
@@ -150,16 +151,17 @@ def shown(values: list[float], unit: str) -> str:
 
 
 def report(runners: list[Runner], costs: dict[str, list[Cost]]) -> None:
-    """Print the table, with ratios to ours that read as much."""
+    """Print the table; ratios are to ours that reads as much, in the same round."""
     print(f"{'':28} {'wall time':>26} {'peak memory':>28}   wall ×  memory ×")
-    medians: dict[str, tuple[float, float]] = {}
+    ours: dict[str, list[Cost]] = {}
     for runner in runners:
-        walls = [cost.wall_s for cost in costs[runner.name]]
-        peaks = [cost.peak_bytes / 1e6 for cost in costs[runner.name]]
-        middle = statistics.median(walls), statistics.median(peaks)
-        ours = medians.setdefault(runner.columns, middle)
-        ratios = f"{middle[0] / ours[0]:6.2f}   {middle[1] / ours[1]:6.2f}"
-        print(f"{runner.name:28} {shown(walls, 's'):>26} {shown(peaks, 'MB'):>28}   {ratios}")
+        found = costs[runner.name]
+        base = ours.setdefault(runner.columns, found)
+        wall = statistics.median(c.wall_s / b.wall_s for c, b in zip(found, base))
+        peak = statistics.median(c.peak_bytes / b.peak_bytes for c, b in zip(found, base))
+        walls = shown([cost.wall_s for cost in found], "s")
+        peaks = shown([cost.peak_bytes / 1e6 for cost in found], "MB")
+        print(f"{runner.name:28} {walls:>26} {peaks:>28}   {wall:6.2f}   {peak:6.2f}")
 
 
 def main() -> None:

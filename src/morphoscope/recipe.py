@@ -138,6 +138,11 @@ class SplitSettings(Section):
     test: float = Field(0.15, description="Share for test (holdout).", gt=0, lt=1)
     folds: int = Field(5, description="Number of folds (kfold).", ge=2)
     fold: int = Field(0, description="Which fold is the test split (kfold).", ge=0)
+    given: str = Field(
+        "",
+        description="Table of galaxies whose split is known beforehand, as a published test set: "
+        "`id_str` and `split`; its path is relative to the recipe (holdout).",
+    )
     groups: list[str] = Field([], description="Columns whose equal values stay together.")
     sdss_field: str = Field(
         "", description="Column of SDSS object ids: galaxies of one field stay together."
@@ -152,6 +157,8 @@ class SplitSettings(Section):
             raise ValueError("validation + test leave less than 5 % to train on")
         if self.kind == "kfold" and self.fold >= self.folds:
             raise ValueError(f"fold counts from 0, so it must be below folds = {self.folds}")
+        if self.kind == "kfold" and self.given:
+            raise ValueError("given goes with kind = 'holdout'")
         return self
 
 
@@ -306,6 +313,9 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
         raise RecipeError(f"there is no recipe {path}", do="check the path") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"{path} is not TOML: {error}", do="mend that line") from error
+    given = values.get("split", {}).get("given") if isinstance(values.get("split"), dict) else None
+    if isinstance(given, str) and given:
+        values["split"]["given"] = str(path.parent.absolute() / given)
     for override in overrides:
         _apply_override(values, override)
     try:

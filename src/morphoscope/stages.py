@@ -101,6 +101,13 @@ def _acquire_settings(recipe: Recipe) -> dict[str, Any]:
     return _sections("acquire")(recipe)
 
 
+def _split_settings(recipe: Recipe) -> dict[str, Any]:
+    values = _sections("split", seed=True)(recipe)
+    given = values["split"].pop("given")
+    # By content: the same table in another place is the same split.
+    return {**values, "given": content_digest([Path(given)]) if given else ""}
+
+
 def _acquire(job: Job) -> dict[str, Any]:
     out, engine = job.folder("acquire"), job.working_engine()
     if job.recipe.acquire.source == "simulated":
@@ -188,7 +195,7 @@ STAGES: dict[str, Stage] = {
             "split",
             ("clean",),
             ("split",),
-            _sections("split", seed=True),
+            _split_settings,
             _split,
             keeps=("assignments.parquet",),
         ),

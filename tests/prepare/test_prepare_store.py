@@ -115,6 +115,8 @@ def test_none_readable_and_none_at_all(tmp_path: Path, engine: Engine) -> None:
         make(tmp_path, frame, engine)
     with pytest.raises(StoreError, match="unfinished"):
         open_store(tmp_path / "out")
+    write_images(tmp_path / "images", 3)
+    assert make(tmp_path, frame, engine)["n"] == 3
 
 
 def test_parallel_is_inline_bit_for_bit(tmp_path: Path, engine: Engine) -> None:

@@ -57,6 +57,11 @@ def test_overfits_32_images(
     assert history[-1]["validation_accuracy"] == 1.0
     assert history[-1]["train_loss"] < 0.1
     assert summary["precision"] == precision
+    # Also after a validation the norms go on taking in batches, two an epoch.
+    counts = load_model(tmp_path / "model").state_dict()[
+        "members.0.features.stem.1.num_batches_tracked"
+    ]
+    assert counts == 2 * summary["members"][0]["best_epoch"] > 2
 
 
 def test_summary_history_and_model_agree(store: Path, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def _with_labels(
     if "class" in frame.columns and settings.classes:
         taken.add("class")
     frame = frame.rename({name: f"{name}_source" for name in taken})
-    return frame.with_columns(labels["class"], labels["reason"])
+    return frame.with_columns(labels.select("class", "reason").cast(pl.String))
 
 
 def _with_looks(
@@ -134,7 +134,7 @@ def _key(shard: Shard) -> str:
 
 
 def _require_images(kept: pl.DataFrame, rejects: pl.DataFrame, labels: pl.DataFrame) -> None:
-    named = labels["class"].drop_nulls().unique().sort().to_list()
+    named = sorted(labels["class"].drop_nulls().unique())
     if not named:
         raise LabelError(
             f"none of {labels.height:,} rows has a class ({_told(rejects)})",

@@ -43,8 +43,8 @@ def classify(table: pl.LazyFrame, settings: CleanSettings) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        (n rows) ``class`` and ``reason``, text, in the order of the table; of the two exactly one
-        is null. Rows that match no rule have the reason ``no_class``.
+        (n rows) ``class`` and ``reason``, categorical, in the order of the table; of the two
+        exactly one is null. Rows that match no rule have the reason ``no_class``.
 
     Raises
     ------
@@ -76,7 +76,8 @@ def classify(table: pl.LazyFrame, settings: CleanSettings) -> pl.DataFrame:
         "reason": _first_match(matches, reasons, left_out),
     }
     try:
-        return known.with_columns(**answers).select(*answers).collect(engine="streaming")
+        answered = known.with_columns(**answers).select(pl.col(*answers).cast(pl.Categorical))
+        return answered.collect(engine="streaming")
     except pl.exceptions.PolarsError as error:
         _blame(known, rules, matches)
         raise LabelError(f"the table cannot be read: {_first_line(error)}") from error

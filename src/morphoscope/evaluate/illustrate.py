@@ -88,7 +88,7 @@ def illustrate(model: Model, shown: Shown, settings: EvaluateSettings) -> dict[s
         be looked into, ``looks``; ``galleries``; ``explained``; ``filters``; ``maps``;
         ``central_share``.
     """
-    side = SMALL if 3 * settings.gallery + settings.explain > MANY else LARGE
+    side = SMALL if 3 * (settings.gallery + settings.explain) > MANY else LARGE
     chosen = gallery.choose(shown.probabilities, shown.truth, settings.gallery)
     found: dict[str, Any] = {
         "galleries": {
@@ -98,7 +98,7 @@ def illustrate(model: Model, shown: Shown, settings: EvaluateSettings) -> dict[s
         "classes": _classes(shown),
     }
     if settings.explain:
-        found.update(_learned(model, shown, settings.explain, found["classes"]))
+        found.update(_learned(model, shown, settings.explain, side, found["classes"]))
     return found
 
 
@@ -135,7 +135,7 @@ def _mean_picture(store: Store, rows: Integers) -> str:
 
 
 def _learned(
-    model: Model, shown: Shown, explained: int, classes: dict[str, dict[str, Any]]
+    model: Model, shown: Shown, explained: int, side: int, classes: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
     network = model.members[0]
     heats = []
@@ -148,7 +148,7 @@ def _learned(
     example = gallery.choose(shown.probabilities, shown.truth, 1)
     position = [*example.surest_right, *example.surest_wrong][0]
     return {
-        "explained": _explained(model, shown, explained),
+        "explained": _explained(model, shown, explained, side),
         "central_share": explain.central_share(np.concatenate(heats)) if heats else None,
         "filters": _filters(explain.first_filters(network)),
         "maps": _maps(explain.feature_maps(network, _inputs(model, shown, np.array([position])))),
@@ -176,7 +176,7 @@ def _looks(shown: Shown, positions: Integers, heat: NDArray[np.float32]) -> str:
     return embed(overlay(picture, average / max(float(average.max()), 1e-12)), side=LARGE)
 
 
-def _explained(model: Model, shown: Shown, n: int) -> list[dict[str, Any]]:
+def _explained(model: Model, shown: Shown, n: int, side: int) -> list[dict[str, Any]]:
     """Half of the images right, half wrong where there are enough, each with its heat."""
     chosen = gallery.choose(shown.probabilities, shown.truth, n)
     wrong = chosen.surest_wrong[: n // 2]
@@ -187,10 +187,10 @@ def _explained(model: Model, shown: Shown, n: int) -> list[dict[str, Any]]:
     found = []
     for index, position in enumerate(positions):
         picture = to_picture(shown.store.images[shown.rows[position]])
-        card = shown.card(int(position), LARGE)
-        card["heat"] = embed(overlay(picture, for_answer[index]), side=LARGE)
+        card = shown.card(int(position), side)
+        card["heat"] = embed(overlay(picture, for_answer[index]), side=side)
         if not card["right"]:
-            card["heat_true"] = embed(overlay(picture, for_truth[index]), side=LARGE)
+            card["heat_true"] = embed(overlay(picture, for_truth[index]), side=side)
         found.append(card)
     return found
 

@@ -159,6 +159,8 @@ def _close(
     write_catalogue(out / REJECTS, rejected, table.metadata)
     kept = [row for row in range(len(table)) if row not in rejects]
     if not kept:
+        # The next call looks at the files again: their folder may be back by then.
+        (out / JOURNAL).unlink()
         raise StoreError(
             f"none of {len(table):,} images can be read, the first because: {rejects[0][1]}",
             do=f"look at {out / REJECTS}",

@@ -1,4 +1,7 @@
-"""The file of assignments: written once, and kept as long as settings and seed are the same."""
+"""Splits that are known beforehand: given with the recipe, or written down by an earlier run.
+
+The file of assignments is written once, and kept as long as settings and seed are the same.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from morphoscope.catalog import atomic_path
+from morphoscope.catalog import atomic_path, read_table, require_columns
 from morphoscope.errors import SplitError
 from morphoscope.progress import say
 from morphoscope.recipe import SplitSettings
@@ -20,16 +23,40 @@ MADE_WITH = "made_with"
 
 
 def read_assignments(folder: Path, settings: SplitSettings, seed: int) -> pl.DataFrame:
-    """Assignments made with the same settings and seed: ``id_str``, ``split``, ``fold``.
+    """Known assignments: ``id_str``, ``split``, ``fold``; those of ``split.given`` win.
 
-    Of k-fold, another ``fold`` is the same division into folds, but another train and validation:
-    ``split`` is then null. Without a usable file the table is empty.
+    The others were made with the same settings and seed. Of k-fold, another ``fold`` is the same
+    division into folds, but another train and validation: ``split`` is then null. Without any
+    the table is empty.
 
     Raises
     ------
     SplitError
-        The file is damaged.
+        The file is damaged, or ``split.given`` names a split that is none.
     """
+    given = _given(settings)
+    written = _written(folder, settings, seed)
+    return pl.concat([given, written.join(given, on="id_str", how="anti", maintain_order="left")])
+
+
+def _given(settings: SplitSettings) -> pl.DataFrame:
+    if not settings.given:
+        return COLUMNS.to_frame()
+    path = Path(settings.given)
+    frame = read_table(path, text=["id_str"])
+    require_columns(frame, ("id_str", "split"), where=path.name)
+    unknown = set(frame["split"].to_list()) - {"train", "validation", "test"}
+    if unknown:
+        raise SplitError(
+            f"{path} gives the split {sorted(map(str, unknown))[0]!r}",
+            expected="train, validation or test",
+            do="mend that table",
+        )
+    columns = [pl.col("id_str").cast(pl.String), "split", pl.lit(None, pl.Int8).alias("fold")]
+    return frame.select(columns).unique("id_str", maintain_order=True)
+
+
+def _written(folder: Path, settings: SplitSettings, seed: int) -> pl.DataFrame:
     path = folder / ASSIGNMENTS
     if not path.exists():
         return COLUMNS.to_frame()
@@ -63,4 +90,4 @@ def write_assignments(
 
 
 def _asked(settings: SplitSettings, seed: int) -> dict[str, object]:
-    return {**settings.model_dump(exclude={"fold"}), "seed": seed}
+    return {**settings.model_dump(exclude={"fold", "given"}), "seed": seed}

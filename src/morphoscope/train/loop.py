@@ -63,7 +63,7 @@ def train_epoch(plan: Plan, state: State, pause: Callable[[], None]) -> None:
             overall = at.epoch * len(batches) + step
             for group in state.optimizer.param_groups:
                 group["lr"] = learning_rate(overall, settings.epochs * len(batches), settings)
-            pass
+            torch.manual_seed(seed)
             loss = take_step(plan, state, images, labels)
             if state.average is not None:
                 update_average(state.average, state.network, settings.average, overall)
