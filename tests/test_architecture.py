@@ -41,6 +41,7 @@ ORDER = [
     "stages",
     "pipeline",
     "cli",
+    "__main__",
 ]
 FORBIDDEN = {"utils", "helpers", "common", "misc", "base", "core", "manager", "deprecated"}
 FORBIDDEN |= {name.rstrip("s") for name in FORBIDDEN} | {f"{name}s" for name in FORBIDDEN}

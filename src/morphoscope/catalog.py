@@ -8,6 +8,7 @@ and take CSV, Parquet, FITS, VOTable and ECSV.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -80,7 +81,7 @@ class atomic_path:  # noqa: N801 - reads as a function: `with atomic_path(target
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
         if kind is not None:
             _discard(self.temporary)
-            if isinstance(error, OSError) and error.errno == 28 and kind is not DiskSpaceError:
+            if isinstance(error, OSError) and _tells_full_disk(error):
                 free = shutil.disk_usage(self.target.parent).free
                 raise DiskSpaceError(
                     f"the disk is full while writing {self.target} ({free:,} bytes free)",
@@ -91,6 +92,14 @@ class atomic_path:  # noqa: N801 - reads as a function: `with atomic_path(target
             with self.temporary.open("rb") as handle:
                 os.fsync(handle.fileno())
         os.replace(self.temporary, self.target)
+
+
+def _tells_full_disk(error: OSError) -> bool:
+    """Whether a writer found no room; polars and astropy say so in words and without a number."""
+    if isinstance(error, DiskSpaceError):
+        return False
+    words = str(error).lower()
+    return error.errno == errno.ENOSPC or "no space left" in words or "enough space on" in words
 
 
 def _discard(path: Path) -> None:

@@ -36,7 +36,10 @@ def test_a_folder_is_searched_with_all_below_it(
 ) -> None:
     expected = [("a", "a.png"), ("b", "b.JPG"), ("c", "deep/c.fits.gz"), ("d", "deep/d.tiff")]
     absolute = [(name, str(folder / file)) for name, file in expected]
+    (folder / "back").symlink_to(folder)
     assert listed(folder, tmp_path) == absolute
+    (tmp_path / "linked").symlink_to(folder)
+    assert [name for name, _ in listed(tmp_path / "linked", tmp_path)] == ["a", "b", "c", "d"]
     monkeypatch.chdir(tmp_path)
     assert listed("sky", tmp_path) == absolute
     assert listed("sky/**/*.png", tmp_path) == absolute[:1]

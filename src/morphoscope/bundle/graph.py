@@ -3,7 +3,7 @@
 A safetensors file is a header and then raw little-endian tensors, which is what ONNX calls external
 data: the graph names file, offset and length of each tensor, and no weight is stored twice. The
 exporter folds norms into the convolutions before them, so that these are the weights of the graph
-and not a training state (docs/decisions/bundle-weights.md).
+and not a training state (docs/decisions/004-one-file-of-weights.md).
 """
 
 from __future__ import annotations

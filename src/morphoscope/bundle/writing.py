@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -13,7 +14,7 @@ from morphoscope.bundle.card import card
 from morphoscope.bundle.graph import calibrated, write_graph
 from morphoscope.bundle.opening import FORMAT, GRAPH, MANIFEST, WEIGHTS, content_id, open_bundle
 from morphoscope.catalog import atomic_path, read_catalogue
-from morphoscope.errors import BundleError, StageError
+from morphoscope.errors import BundleError, MissingDependencyError, StageError
 from morphoscope.prepare import Store, open_store
 from morphoscope.provenance import file_digest, read_record, versions
 from morphoscope.recipe import Recipe
@@ -25,6 +26,7 @@ __all__ = ["LARGEST_DIFFERENCE", "export"]
 
 LARGEST_DIFFERENCE = 1e-4
 COMPARED_IMAGES = 128
+LIBRARIES = ("torch", "onnx", "onnxscript", "safetensors")
 STAGES = ("acquire", "clean", "split", "prepare", "train", "evaluate")
 
 
@@ -49,10 +51,13 @@ def export(recipe: Recipe, *, run: Path, out: Path) -> dict[str, Any]:
     Raises
     ------
     StageError
-        Train or evaluate has not run.
+        Evaluate has not run.
+    MissingDependencyError
+        A library of the extra ``train`` is not installed.
     BundleError
         The bundle does not answer as the trained model.
     """
+    _require_libraries()
     from morphoscope.networks import load_model
 
     name = recipe.export.name or recipe.name
@@ -88,6 +93,14 @@ def export(recipe: Recipe, *, run: Path, out: Path) -> dict[str, Any]:
         "bytes": sum(file.stat().st_size for file in (out / name).iterdir()),
         "largest_difference": difference,
     }
+
+
+def _require_libraries() -> None:
+    absent = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+    if absent:
+        raise MissingDependencyError(
+            f"export needs {', '.join(absent)}", do="pip install 'morphoscope[train]'"
+        )
 
 
 def _read_json(path: Path) -> dict[str, Any]:

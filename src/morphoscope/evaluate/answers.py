@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["answer", "device_of", "threads"]
 
-# Images through the network at once, orientations counted: bounds the memory.
-VIEWS = 256
+# Images through the network at once, orientations counted. On a CPU few at once, which stay in its
+# cache, are up to twice as fast as many.
+VIEWS = {"cpu": 64, "cuda": 2048}
 
 
 def device_of(settings: TrainSettings) -> torch.device:
@@ -48,7 +49,8 @@ def answer(
     Always float32, as in the exported model.
     """
     parts = []
-    size = max(1, VIEWS // model.orientations)
+    size = max(1, VIEWS[device.type] // model.orientations)
+    model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with torch.inference_mode(), progress("evaluate", len(rows)) as advance:
         for first in range(0, len(rows), size):
             batch = torch.from_numpy(images[rows[first : first + size]]).to(device)

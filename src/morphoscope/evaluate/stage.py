@@ -139,7 +139,6 @@ def _answers(
     from morphoscope.evaluate.answers import answer, device_of, threads
 
     device = device_of(recipe.train)
-    model.to(device)
     with threads(recipe.train):
         both = answer(model, store.images, np.concatenate([rows[s] for s in SPLITS]), device)
     parts = np.split(both, [len(rows[SPLITS[0]])])

@@ -135,8 +135,12 @@ def _holds_images(folder: Path) -> bool:
     return next(_walk(folder), None) is not None or not any(folder.rglob("*.parquet"))
 
 
-def _walk(folder: Path) -> Iterator[str]:
+def _walk(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[str]:
     """Images below a folder, in the order of their names; hidden ones are left out."""
+    real = folder.resolve()
+    if real in above:
+        # A link back to a folder that this one lies in.
+        return
     try:
         with os.scandir(folder) as entries:
             ordered = sorted(entries, key=lambda entry: entry.name)
@@ -146,7 +150,7 @@ def _walk(folder: Path) -> Iterator[str]:
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            yield from _walk(Path(entry.path))
+            yield from _walk(Path(entry.path), above | {real})
         elif _suffix(entry.name):
             yield entry.path
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -195,6 +196,14 @@ def _write(shards: Shards, shard: int, parts: list[Answer]) -> None:
 def _finish(shards: Shards, out: Path | None) -> None:
     if out is None:
         shards.describe()
-        return
-    shards.join(out)
-    _clear(shards.folder)
+    else:
+        shards.join(out)
+        _clear(shards.folder)
+        _sweep(out.parent, out.name)
+    _sweep(shards.folder, "")
+
+
+def _sweep(folder: Path, name: str) -> None:
+    """Remove what a process that was killed while writing has left."""
+    for path in folder.glob(f".{glob.escape(name)}*.partial"):
+        path.unlink(missing_ok=True)

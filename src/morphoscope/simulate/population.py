@@ -21,7 +21,7 @@ EDGE_ON_INCLINATION = (80.0, 90.0)
 SPIRAL_INCLINATION = (0.0, 65.0)
 MAGNITUDE_R = (14.8, 18.5)
 RADIUS_ARCSEC = (1.5, 6.5)
-BRIGHTEST_SHARE = 0.3  # of the faintest galaxies' number, in a linear rise with magnitude
+BRIGHTEST_SHARE = 0.4  # of the faintest galaxies' number, in a linear rise with magnitude
 BULGE_FLATTENING = 0.7
 BARRED = 0.35
 ARM_NUMBERS = {2: 0.6, 3: 0.22, 4: 0.18}
@@ -137,7 +137,7 @@ def _arms(rng: np.random.Generator, radius: float, g_r: float, bar: Bar | None) 
         patchiness=rng.uniform(0.2, 0.9),
         patches=int(rng.integers(2**32)),
         winding=int(rng.choice((-1, 1))),
-        g_r=g_r - rng.uniform(0.05, 0.3),
+        g_r=g_r - rng.uniform(0.08, 0.35),
     )
 
 

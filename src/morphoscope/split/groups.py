@@ -176,7 +176,7 @@ def join_neighbours(
     """Join galaxies that are closer on the sky than ``within_arcsec``.
 
     Unit vectors are sorted into cells whose diagonal is the reach: all within a cell are
-    neighbours, and only cells nearby can hold more.
+    neighbours, and only cells nearby can hold more. Galaxies far from any other are left out first.
 
     Parameters
     ----------
@@ -197,6 +197,8 @@ def join_neighbours(
     flat = np.cos(lat)
     vectors = np.column_stack([flat * np.cos(lon), flat * np.sin(lon), np.sin(lat)])
     reach = 2 * np.sin(min(within_arcsec * ARCSEC, np.pi) / 2)
+    crowded = _crowded(vectors, reach)
+    rows, vectors = rows[crowded], vectors[crowded]
     keys = np.floor(vectors * (np.sqrt(3) / reach)).astype(np.int64) @ HASH
     order = np.argsort(keys, kind="stable")
     sky = _Cells(rows[order], vectors[order], keys[order], reach)
@@ -204,6 +206,15 @@ def join_neighbours(
     for step in OFFSETS @ HASH:
         labels = sky.join_at(labels, step)
     return labels
+
+
+def _crowded(vectors: NDArray[np.float64], reach: float) -> NDArray[np.bool_]:
+    """Whether a point may have a neighbour: neighbours share a cell of one of these eight grids."""
+    crowded = np.zeros(len(vectors), bool)
+    for shift in itertools.product((0.0, 0.5), repeat=3):
+        keys = np.floor(vectors / (2 * reach) + shift).astype(np.int64) @ HASH
+        crowded |= pl.Series(keys).is_duplicated().to_numpy()
+    return crowded
 
 
 class _Cells:
