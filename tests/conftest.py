@@ -23,9 +23,8 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run folder of a tiny model, up to and with evaluate and export."""
-    from tiny_run import make_run, tiny_recipe
-
     from morphoscope.bundle import export
+    from tiny_run import make_run, tiny_recipe
 
     recipe = tiny_recipe()
     folder = make_run(tmp_path_factory.mktemp("tiny"), recipe)

@@ -84,7 +84,7 @@ class SimulateSettings(Section):
     size: int = Field(96, description="Side of a cutout (pixels).", ge=32, le=512)
     pixel_scale: float = Field(0.396, description="Pixel scale (arcsec/pixel).", ge=0.05, le=5)
     psf_fwhm: float = Field(
-        1.3, description="Median full width of the PSF in r (arcsec).", ge=0.05, le=20
+        1.3, description="Median full width of the PSF (arcsec).", ge=0.05, le=20
     )
     sky_noise: float = Field(1.0, description="Sky noise relative to an SDSS-like frame.", ge=0)
     neighbours: float = Field(1.0, description="Mean number of neighbours in a cutout.", ge=0)

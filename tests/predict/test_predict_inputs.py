@@ -36,16 +36,23 @@ def test_a_folder_is_searched_with_all_below_it(
 ) -> None:
     expected = [("a", "a.png"), ("b", "b.JPG"), ("c", "deep/c.fits.gz"), ("d", "deep/d.tiff")]
     absolute = [(name, str(folder / file)) for name, file in expected]
-    (folder / "back").symlink_to(folder)
     assert listed(folder, tmp_path) == absolute
-    (tmp_path / "linked").symlink_to(folder)
-    assert [name for name, _ in listed(tmp_path / "linked", tmp_path)] == ["a", "b", "c", "d"]
     monkeypatch.chdir(tmp_path)
     assert listed("sky", tmp_path) == absolute
     assert listed("sky/**/*.png", tmp_path) == absolute[:1]
     assert listed("sky/deep/*", tmp_path) == absolute[2:]
     assert listed("sky/b.JPG", tmp_path) == absolute[1:2]
     assert listed("sky/g.h5::images[3]", tmp_path)[0][1] == f"{folder}/g.h5::images[3]"
+
+
+def test_linked_folders_are_followed_and_never_in_a_circle(folder: Path, tmp_path: Path) -> None:
+    (folder / "back").symlink_to(folder)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/z.png").touch()
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "sky2").symlink_to(folder)
+    found = listed(tmp_path / "sky2", tmp_path)
+    assert [name for name, _ in found] == ["a", "b", "c", "d", "z"]
 
 
 @pytest.mark.parametrize("images", ["nowhere", "sky/*.gif", "void", "void/none.csv"])

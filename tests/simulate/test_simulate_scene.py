@@ -20,6 +20,8 @@ from morphoscope.simulate.galaxy import Arms, Bar, Disc, Galaxy, axial_ratio
 from morphoscope.simulate.population import generator
 from morphoscope.simulate.scene import draw_bands, draw_picture
 
+Plane = NDArray[np.float32]
+
 LARGE = SimulateSettings(size=256, pixel_scale=0.3)
 NO_PSF = Conditions(psf_fwhm_arcsec=0.0)
 # Sersic profiles without any PSF are drawn by slow integrals; this one does not count.
@@ -48,13 +50,13 @@ def disc(inclination: float, thickness: float = 0.2, **parts: object) -> Galaxy:
     return Galaxy(0, "spiral", 16.0, 4.0, q, 30.0, 0.5, disc=whole)
 
 
-def positions(image: NDArray, scale: float = 0.3) -> tuple[NDArray, NDArray]:
+def positions(image: Plane, scale: float = 0.3) -> tuple[Plane, Plane]:
     """Distance of each pixel from the middle, right and up (arcsec)."""
     along = (np.arange(image.shape[0]) - (image.shape[0] - 1) / 2) * scale
     return along[None, :], along[:, None]
 
 
-def moments(image: NDArray) -> tuple[float, float, float]:
+def moments(image: Plane) -> tuple[float, float, float]:
     """Axial ratio and position angle (deg) by second moments, and the total."""
     x, y = positions(image)
     total = image.sum()
@@ -175,7 +177,7 @@ def test_a_bar_lies_in_the_disc() -> None:
     assert np.abs(only_bar[radius > 3.3]).max() < 0.01 * only_bar.max()
 
 
-def full_width(image: NDArray, scale: float) -> float:
+def full_width(image: Plane, scale: float) -> float:
     """Full width at half maximum of a symmetric image, from the area above half (arcsec)."""
     return 2 * scale * math.sqrt((image > image.max() / 2).sum() / math.pi)
 

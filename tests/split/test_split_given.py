@@ -29,7 +29,7 @@ def catalogue(folder: Path) -> Path:
 
 def test_given_galaxies_keep_their_split_and_the_others_are_shared_out(tmp_path: Path) -> None:
     given = tmp_path / "given.csv"
-    given.write_text("id_str,split\n" + "".join(f"{n:03d},test\n" for n in range(0, 40)))
+    given.write_text("id_str,split\n" + "".join(f"{n:03d},test\n" for n in range(40)))
     settings = SplitSettings(test=0.2, validation=0.2, given=str(given))
     split(settings, catalogue=catalogue(tmp_path), seed=1, out=tmp_path / "split")
     found = pl.read_parquet(tmp_path / "split" / "catalogue.parquet")

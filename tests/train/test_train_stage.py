@@ -85,6 +85,7 @@ def test_summary_history_and_model_agree(store: Path, tmp_path: Path) -> None:
         assert member["stopped"] == "epochs"
     assert histories[0][-1]["learning_rate"] < histories[0][0]["learning_rate"]
     assert 0 < summary["data_path_share"] < 1
+    assert torch.cuda.is_available() or summary["device"] == "cpu (1 thread)"
     assert [a["name"] for a in summary["augmentations"]] == [
         "rotate", "mirror", "zoom", "shift", "brightness"
     ]  # fmt: skip

@@ -145,8 +145,9 @@ def _learned(
             heat = _heat(model, shown, right, np.full(len(right), index))
             classes[name]["looks"] = _looks(shown, right, heat)
             heats.append(heat)
-    example = gallery.choose(shown.probabilities, shown.truth, 1)
-    position = [*example.surest_right, *example.surest_wrong][0]
+    # The last of the classes in turn is likelier to have structure than the first.
+    examples = gallery.choose(shown.probabilities, shown.truth, len(classes))
+    position = [*examples.surest_wrong[:1], *examples.surest_right][-1]
     return {
         "explained": _explained(model, shown, explained, side),
         "central_share": explain.central_share(np.concatenate(heats)) if heats else None,

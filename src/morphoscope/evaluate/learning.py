@@ -35,7 +35,7 @@ def read_curves(history: History, summary: dict[str, Any]) -> dict[str, Any]:
         for index, epochs in enumerate(history)
         if epochs
     ]
-    return {"members": members, "text": _in_words(members)}
+    return {"members": members, "text": _in_words(members, bool(summary.get("augmentations")))}
 
 
 def _member(epochs: list[dict[str, Any]], best_epoch: int | None) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def _ending(lowest: int, epochs: int, rise: float, learned: bool) -> str:
     return "level"
 
 
-def _in_words(members: list[dict[str, Any]]) -> str:
+def _in_words(members: list[dict[str, Any]], augmented: bool) -> str:
     if not members:
         return ""
     worst = max(members, key=lambda member: member["rise"])
@@ -91,15 +91,16 @@ def _in_words(members: list[dict[str, Any]]) -> str:
             "The validation loss had levelled off without rising: no sign of over-training."
         )
     gap = sum(member["gap"] for member in members) / len(members)
-    sentences.append(_gap_in_words(gap))
+    sentences.append(_gap_in_words(gap, augmented))
     return " ".join(sentences)
 
 
-def _gap_in_words(gap: float) -> str:
+def _gap_in_words(gap: float, augmented: bool) -> str:
     if gap > 0:
+        wider = " Augmentation makes the training images harder, so that the true gap is wider."
         return (
-            f"At the epoch kept the validation loss lay {gap:.2f} above the training loss. "
-            "Augmentation makes the training images the harder ones, so the true gap is wider."
+            f"At the epoch kept the validation loss lay {gap:.2f} above the training loss."
+            + augmented * wider
         )
     return (
         f"At the epoch kept the validation loss lay {-gap:.2f} below the training loss, because "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,7 +71,6 @@ def train(
     CheckpointError
         A checkpoint is damaged or of another training.
     """
-    began = time.perf_counter()
     threads = settings.threads or cores()
     with torch.random.fork_rng(devices=[]), _threads(threads), Interrupt() as interrupt:
         plan = make_plan(
@@ -83,7 +81,8 @@ def train(
             images_sha256=(read_description(store) or {}).get("sha256", ""),
             seed=seed,
         )
-        say(f"training {settings.network} on {device_name(plan)}, {plan.precision}")
+        device = _device_name(plan)
+        say(f"training {settings.network} on {device}, {plan.precision}")
         states = [
             train_member(plan, i, out / f"members/{i}/checkpoint.safetensors", interrupt)
             for i in range(settings.members)
@@ -92,23 +91,25 @@ def train(
     save_model(model, out / "model")
     with atomic_path(out / "history.json") as path:
         path.write_text(json.dumps([state.at.history for state in states], indent=1))
+    members = [_member_summary(state) for state in states]
     return {
         "network": settings.network,
         "parameters": model.description["parameters"],
-        "members": [_member_summary(state) for state in states],
+        "members": members,
         "balance": _balance_summary(plan, balance),
         "augmentations": describe(augment, plan.store.classes),
-        "device": device_name(plan),
+        "device": device,
         "precision": states[0].at.precision,
-        "seconds": round(time.perf_counter() - began, 1),
+        "seconds": round(sum(member["seconds"] for member in members), 1),
         "data_path_share": _data_path_share(states),
     }
 
 
-def device_name(plan: Plan) -> str:
+def _device_name(plan: Plan) -> str:
     if plan.device.type == "cuda":
         return torch.cuda.get_device_name(plan.device)
-    return f"cpu ({torch.get_num_threads()} threads)"
+    threads = torch.get_num_threads()
+    return f"cpu ({threads} thread{'s' if threads > 1 else ''})"
 
 
 @contextmanager
