@@ -137,7 +137,7 @@ def write_records(run: Path, classes: list[str], warning: str) -> None:
             ]
             * 2,
             "balance": {"method": "sampling", "loss_weights": {}, "images_per_epoch": {}},
-            "augmentations": [{"name": "rotate", "text": "by any angle", "keeps": ["handedness"]}],
+            "augmentations": [{"name": "rotate", "text": "by any angle", "keeps": "handedness"}],
             "device": "cpu",
             "precision": "float32",
             "seconds": 65.0,

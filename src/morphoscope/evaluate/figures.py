@@ -21,7 +21,9 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 WIDTH, HEIGHT = 330, 270
-TENTHS = 20
+COLUMNS = 20
+# A bin of fewer images says so little that the line passes it by.
+ENOUGH = 10
 
 
 def _shares(values: Sequence[float]) -> list[tuple[float, str]]:
@@ -61,7 +63,9 @@ def reliability_plot(calibration: dict[str, Any]) -> str:
     for state in ("before", "after"):
         entries = calibration[state]["reliability"]
         points = [frame.place(entry["confidence"], entry["accuracy"]) for entry in entries]
-        dots.append(path(points, class_=f"line {state}"))
+        enough = [p for p, entry in zip(points, entries, strict=True) if entry["n"] >= ENOUGH]
+        if enough:
+            dots.append(path(enough, class_=f"line {state}"))
         for (x, y), entry in zip(points, entries, strict=True):
             radius = 2.5 + 7 * (entry["n"] / total) ** 0.5
             words = (
@@ -86,7 +90,7 @@ def reliability_plot(calibration: dict[str, Any]) -> str:
 
 def confidence_plot(top: Floats, right: NDArray[np.bool_]) -> str:
     """How many answers, right and wrong, were given with which probability."""
-    edges = np.linspace(0, 1, TENTHS + 1)
+    edges = np.linspace(0, 1, COLUMNS + 1)
     good = np.histogram(top[right], edges)[0]
     bad = np.histogram(top[~right], edges)[0]
     highest = max(1, int((good + bad).max()))
@@ -98,7 +102,7 @@ def confidence_plot(top: Floats, right: NDArray[np.bool_]) -> str:
         y_ticks=[(v, f"{v:,.0f}") for v in nice_ticks(0, highest, 4)],
     )
     bars = []
-    for index in range(TENTHS):
+    for index in range(COLUMNS):
         bars.append(_column(frame, edges[index : index + 2], 0, int(bad[index]), "bad"))
         total = int(good[index] + bad[index])
         bars.append(_column(frame, edges[index : index + 2], int(bad[index]), total, "good"))
