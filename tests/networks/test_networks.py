@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 
 from morphoscope.errors import CheckpointError, RecipeError
 from morphoscope.networks import NETWORKS, Model, build, load_model, save_model
+from morphoscope.networks.resnet import Projection
 
 
 @pytest.mark.parametrize(
@@ -51,6 +54,30 @@ def test_every_network_takes_every_size(name: str, size: int) -> None:
 def test_first_stage_sees_a_map_of_like_size(size: int, side: int) -> None:
     network = build("resnet18", classes=2, channels=3, width=0.125, size=size)
     assert network.features[0](torch.zeros(1, 3, size, size)).shape[-1] == side
+
+
+@pytest.mark.parametrize("inputs", [8, 16])
+def test_projections_are_convolutions_with_a_stride(inputs: int) -> None:
+    ours = Projection(inputs, 24, 2)
+    plain = nn.Conv2d(inputs, 24, 1, 2, bias=False)
+    plain.load_state_dict(ours.state_dict())
+    images = torch.randn(3, inputs, 9, 9)
+    torch.testing.assert_close(ours(images), plain(images))
+
+
+def test_few_channels_and_odd_batches_do_no_harm() -> None:
+    """With a plain stride this ends in a signal: oneDNN writes beyond its memory."""
+    code = """
+import torch
+from morphoscope.networks.resnet import Projection
+torch.set_num_threads(2)
+layer = Projection(8, 16, 2).to(memory_format=torch.channels_last)
+for _ in range(60):
+    images = torch.randn(13, 8, 32, 32).contiguous(memory_format=torch.channels_last)
+    layer(images.requires_grad_()).square().mean().backward()
+    torch.cat([torch.randn(n) for n in range(1, 400, 7)])
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_width_multiplies_channels() -> None:

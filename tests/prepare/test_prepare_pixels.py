@@ -79,13 +79,13 @@ def test_turns_and_mirrors_commute(
     )
     image = blob(side, seed)
     straight = prepare_pixels(image, chosen).astype(int)
-    # A grey level of rounding before a stretch may be several after it, on few pixels.
-    allowed = 1 if stretching == "none" else 12
+    # A grey level of rounding before a stretch may be several after it, in its steep part.
+    allowed, on_average = (1, 0.5) if stretching == "none" else (12, 2)
     for turn in (np.fliplr, np.flipud, np.rot90):
         turned = prepare_pixels(np.ascontiguousarray(turn(image)), chosen).transpose(1, 2, 0)
         difference = np.abs(turned - turn(straight.transpose(1, 2, 0)))
         assert difference.max() <= allowed
-        assert difference.mean() < 0.5
+        assert difference.mean() < on_average
 
 
 def test_a_dot_lands_where_crop_and_resize_say() -> None:

@@ -134,7 +134,9 @@ def close_epoch(plan: Plan, state: State, scores: dict[str, float]) -> None:
             expected="a finite loss",
             do="lower train.learning_rate",
         )
-    rate = state.optimizer.param_groups[0]["lr"]
+    # Not as the optimizer has it, which knows none if it was taken up after the last step.
+    last = (at.epoch + 1) * at.step - 1
+    rate = learning_rate(last, settings.epochs * at.step, settings)
     score = scores[f"validation_{settings.monitor}"] * (-1 if settings.monitor == "loss" else 1)
     better = at.best_score is None or score > at.best_score
     if better:
