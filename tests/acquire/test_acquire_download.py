@@ -246,10 +246,13 @@ def test_other_size_is_refused_before_it_is_fetched(web: Any, tmp_path: Path) ->
     assert not (tmp_path / "galaxies.bin").exists()
 
 
-def test_file_of_the_name_but_not_the_content_is_replaced(web: Any, tmp_path: Path) -> None:
+def test_file_of_the_name_but_not_the_content_is_put_aside(web: Any, tmp_path: Path) -> None:
     web.reset(CONTENT)
-    (tmp_path / "galaxies.bin").write_bytes(CONTENT[:1000])
-    assert download(wanted(web), tmp_path, **QUICK).read_bytes() == CONTENT
+    for mine in (b"one", b"two"):
+        (tmp_path / "galaxies.bin").write_bytes(mine)
+        assert download(wanted(web), tmp_path, **QUICK).read_bytes() == CONTENT
+    assert (tmp_path / "galaxies.bin.other").read_bytes() == b"one"
+    assert (tmp_path / "galaxies.bin.other1").read_bytes() == b"two"
 
 
 def test_full_disk_is_told_before_the_server_is_asked(web: Any, tmp_path: Path) -> None:

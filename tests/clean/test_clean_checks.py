@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -88,7 +87,7 @@ def test_a_row_without_file_is_missing() -> None:
     assert look(None) == Look(None, None, None, "missing")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.usefixtures("ordinary_user")
 def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     write_jpeg(tmp_path / "a.jpg", galaxy()).chmod(0)
     assert look(tmp_path / "a.jpg").reason == "unreadable"

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import hashlib
 import http.client
+import itertools
 import json
 import os
 import re
@@ -235,8 +236,17 @@ class _Part:
 
     def finish(self) -> None:
         os.fsync(self.handle.fileno())
+        if self.target.exists():
+            aside = _free_name(self.target)
+            self.target.rename(aside)
+            say(f"{self.target} held something else, which is now {aside.name}")
         os.replace(self.path, self.target)
         self.note_path.unlink(missing_ok=True)
+
+
+def _free_name(taken: Path) -> Path:
+    names = (taken.with_name(f"{taken.name}.other{n or ''}") for n in itertools.count())
+    return next(name for name in names if not name.exists())
 
 
 def _fetch(part: _Part, timeout_s: float, attempts: int, wait_s: float) -> None:

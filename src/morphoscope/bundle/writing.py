@@ -126,8 +126,9 @@ def _provenance(recipe: Recipe, run: Path, store: Store) -> dict[str, Any]:
     about = read_catalogue(run / "prepare" / "catalogue.parquet").metadata
     counts = {split: _counts(store, split) for split in ("train", "validation", "test")}
     records = {stage: read_record(run / stage) for stage in STAGES}
-    # Where the data lay and how many cores worked is this machine's affair.
+    # Where the files lay and how many cores worked is this machine's affair.
     settings = recipe.model_dump(exclude={"engine": True, "acquire": {"data"}})
+    settings["split"]["given"] = Path(recipe.split.given).name
     return {
         "recipe": settings,
         "seed": recipe.seed,
