@@ -93,7 +93,7 @@ def _training(manifest: dict[str, Any]) -> list[str]:
     return [
         "## What it was trained on",
         "",
-        f"Source: {data['source'] or 'not stated'}. Images:",
+        f"Images and labels: {data['citation'] or data['source']}. In each split:",
         "",
         *_table(["class", *SPLITS], [*rows, ["all", *totals]]),
         "",
