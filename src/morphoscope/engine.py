@@ -119,7 +119,7 @@ def _start_local(workers: int) -> Client:
     import dask
     from distributed import Client, LocalCluster
 
-    logging.getLogger("distributed").setLevel(logging.ERROR)
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     dask.config.set({"distributed.worker.daemon": True})
     cluster = LocalCluster(
         n_workers=workers,
@@ -128,7 +128,8 @@ def _start_local(workers: int) -> Client:
         # None would still ask for port 8787, and warn when a second run is on the machine.
         dashboard_address="127.0.0.1:0",
         memory_limit=0,
-        silence_logs=logging.ERROR,
+        # A worker says so when its scheduler closes first; what matters comes back as an error.
+        silence_logs=logging.CRITICAL,
     )
     return Client(cluster)
 
