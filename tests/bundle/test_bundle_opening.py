@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 
 from morphoscope.bundle import open_bundle, shipped_bundles
+from morphoscope.bundle.card import card
 from morphoscope.bundle.opening import BATCH, content_id
+from morphoscope.catalog import read_table
 from morphoscope.errors import BundleError
-from morphoscope.prepare import open_store
+from morphoscope.prepare import open_store, prepare_file
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -144,6 +148,26 @@ def test_models_of_this_package_are_whole(name: str) -> None:
     bundle = open_bundle(name)
     answers = bundle.predict(np.zeros((1, *bundle.shape), np.uint8))
     assert answers.sum() == pytest.approx(1, abs=1e-5)
+    assert sum(file.stat().st_size for file in bundle.folder.iterdir()) < 25_000_000
+    manifest = json.loads((bundle.folder / "model.json").read_text())
+    assert (bundle.folder / "card.md").read_text() == card(manifest)
+
+
+def test_the_galaxy_zoo_model_is_as_good_as_its_card_says(real_data: Path) -> None:
+    data, bundle = real_data / "galaxy-zoo-1", open_bundle("galaxy-zoo-1")
+    chosen = read_table(ROOT / "recipes/galaxy-zoo-1.test.csv", text=["id_str"])[::6]
+    labels = read_table(data / "labels.csv", text=["objid"])
+    galaxies = chosen.join(labels, left_on="id_str", right_on="objid")
+    images = [prepare_file(str(data / file), bundle.preparation) for file in galaxies["file"]]
+    answers = bundle.predict(np.stack(images)).argmax(1)
+    right = np.mean(
+        [
+            true.removesuffix("_clockwise").removesuffix("_anticlockwise") == bundle.classes[answer]
+            for true, answer in zip(galaxies["class"], answers, strict=True)
+        ]
+    )
+    # 0.863 on all 848; four standard deviations below that on 142.
+    assert right > 0.75
 
 
 def test_opening_needs_no_torch(tiny_bundle: Path) -> None:
