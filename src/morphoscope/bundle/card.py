@@ -63,8 +63,20 @@ def _use(manifest: dict[str, Any]) -> list[str]:
         "probabilities = model.predict(np.stack([image]))",
         "```",
         "",
-        f"Images are prepared for it so: {_preparation(manifest['preparation'])}.",
+        f"Images are prepared for it so: {_preparation(manifest['preparation'])}. "
+        + _sizes(manifest["provenance"]["data"]["sizes"]),
     ]
+
+
+def _sizes(sizes: dict[str, int]) -> str:
+    if not sizes:
+        return "Give it images of the pixel scale and frame that it was trained on."
+    commonest = ", ".join(sorted(sizes, key=lambda size: -sizes[size])[:3])
+    others = " and other sizes" if len(sizes) > 3 else ""
+    return (
+        f"Those it was trained on had {commonest} pixels{others} before that: give it images of "
+        "the same pixel scale and frame."
+    )
 
 
 def _preparation(settings: dict[str, Any]) -> str:

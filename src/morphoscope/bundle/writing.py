@@ -126,6 +126,7 @@ def _provenance(recipe: Recipe, run: Path, store: Store) -> dict[str, Any]:
     about = read_catalogue(run / "prepare" / "catalogue.parquet").metadata
     counts = {split: _counts(store, split) for split in ("train", "validation", "test")}
     records = {stage: read_record(run / stage) for stage in STAGES}
+    prepared = records["prepare"]
     # Where the files lay and how many cores worked is this machine's affair.
     settings = recipe.model_dump(exclude={"engine": True, "acquire": {"data"}})
     settings["split"]["given"] = Path(recipe.split.given).name
@@ -143,6 +144,7 @@ def _provenance(recipe: Recipe, run: Path, store: Store) -> dict[str, Any]:
             "licence": about.get("licence", recipe.acquire.licence),
             "citation": about.get("citation", recipe.acquire.citation),
             "counts": counts,
+            "sizes": prepared.summary.get("sizes", {}) if prepared else {},
         },
     }
 
