@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
 from morphoscope.engine import open_engine
@@ -46,6 +47,16 @@ def test_an_error_comes_back_whole(kind: str) -> None:
         with pytest.raises(ImageError) as caught:
             list(engine.map(fail, [4]))
         assert caught.value.reason == "blank"
+
+
+@pytest.mark.parametrize("kind", ["inline", "local"])
+def test_at_rest_it_holds_no_process_and_works_again(kind: str) -> None:
+    with open_engine(EngineSettings(kind=kind, workers=2)) as engine:
+        before = len(psutil.Process().children(recursive=True))
+        assert dict(engine.map(square, [2])) == {0: 4}
+        engine.rest()
+        assert len(psutil.Process().children(recursive=True)) <= before + 1  # resource tracker
+        assert dict(engine.map(square, [3])) == {0: 9}
 
 
 def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:

@@ -36,6 +36,9 @@ class Engine(Protocol):
     ) -> Iterator[tuple[int, Result]]:
         """Apply ``function`` to every item and yield ``(index, result)`` as they are ready."""
 
+    def rest(self) -> None:
+        """Give back cores and memory until the next ``map``."""
+
 
 def cores() -> int:
     """CPU cores that this process may use."""
@@ -52,6 +55,9 @@ class InlineEngine:
     ) -> Iterator[tuple[int, Result]]:
         for index, item in enumerate(items):
             yield index, function(item)
+
+    def rest(self) -> None:
+        pass
 
 
 class DaskEngine:
@@ -104,7 +110,7 @@ class DaskEngine:
         index, item = pair
         return self.client.submit(function, item, pure=False), index
 
-    def close(self) -> None:
+    def rest(self) -> None:
         if self._client is not None:
             cluster = self._client.cluster
             self._client.close()
@@ -145,4 +151,4 @@ def open_engine(settings: EngineSettings) -> Iterator[Engine]:
     try:
         yield engine
     finally:
-        engine.close()
+        engine.rest()

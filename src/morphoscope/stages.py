@@ -156,6 +156,8 @@ def _train(job: Job) -> dict[str, Any]:
     from morphoscope.train import train
 
     recipe = job.recipe
+    # Idle workers would take some per cent of the cores.
+    job.working_engine().rest()
     return train(
         recipe.train,
         recipe.augment,
