@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="morphoscope",
     help="Galaxy images in, a morphology catalogue and a trustworthy model out.",
@@ -134,6 +136,7 @@ def predict(
     """Classify images with a model; one row for every image, resumable."""
     from morphoscope.engine import open_engine
     from morphoscope.predict import predict as predict_images
+    from morphoscope.progress import say
     from morphoscope.recipe import EngineSettings
 
     with open_engine(EngineSettings(kind="local", workers=workers)) as engine:
@@ -147,6 +150,8 @@ def predict(
             force=force,
         )
     _show(summary)
+    for warning in summary.get("warnings", ()):
+        say(f"WARNING: {warning}", style="bold red")
 
 
 @app.command()
@@ -233,9 +238,12 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             raise
         print(f"morphoscope: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        print("morphoscope: stopped; run the same command to go on", file=sys.stderr)
-        raise SystemExit(130) from None
+    except (KeyboardInterrupt, SystemExit) as error:
+        # Typer makes the one into the other.
+        code = INTERRUPTED if isinstance(error, KeyboardInterrupt) else error.code
+        if code == INTERRUPTED:
+            print("morphoscope: stopped; run the same command to go on", file=sys.stderr)
+        raise SystemExit(code) from None
     except Exception as error:
         if debug:
             raise

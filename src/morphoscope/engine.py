@@ -8,6 +8,8 @@ worker dies. Clusters come through the same door.
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -127,17 +129,31 @@ def _start_local(workers: int) -> Client:
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     dask.config.set({"distributed.worker.daemon": True})
-    cluster = LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        processes=True,
-        # None would still ask for port 8787, and warn when a second run is on the machine.
-        dashboard_address="127.0.0.1:0",
-        memory_limit=0,
-        # A worker says so when its scheduler closes first; what matters comes back as an error.
-        silence_logs=logging.CRITICAL,
-    )
+    with _deaf_to_ctrl_c():
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            # None would still ask for port 8787, and warn when a second run is on the machine.
+            dashboard_address="127.0.0.1:0",
+            memory_limit=0,
+            # A worker says so when its scheduler closes first; what matters comes back as an error.
+            silence_logs=logging.CRITICAL,
+        )
     return Client(cluster)
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Let workers that start now leave it to this process what Ctrl-C means."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 A run folder holds one folder a stage, each with the stage's record. A stage is skipped only if its
 settings, the content of its inputs and the code it runs are those of its record, and its outputs
-are still as it left them. A stage that was cut off with the same fingerprint goes on where it was;
-with another one its folder is cleared first.
+are still as it left them. A stage that was cut off with the same fingerprint goes on where it was.
+With another one its folder is cleared first: a whole result is put aside until the new one is
+whole, and comes back if what was asked for cannot be done at all.
 """
 
 from __future__ import annotations
@@ -20,7 +21,17 @@ from pathlib import Path
 
 from morphoscope.catalog import atomic_path
 from morphoscope.engine import open_engine
-from morphoscope.errors import MorphoscopeError, StageError
+from morphoscope.errors import (
+    CatalogueError,
+    LabelError,
+    MissingDependencyError,
+    MorphoscopeError,
+    RecipeError,
+    SourceError,
+    SplitError,
+    StageError,
+    TrainingError,
+)
 from morphoscope.progress import say
 from morphoscope.provenance import (
     RECORD,
@@ -39,6 +50,16 @@ from morphoscope.stages import STAGES, Job, Stage
 __all__ = ["StageStatus", "read_run", "run_stage", "run_stages", "status"]
 
 RECIPE = "recipe.json"
+# Errors that say that a stage cannot do what was asked, and not that it failed on the way.
+IMPOSSIBLE = (
+    RecipeError,
+    SourceError,
+    CatalogueError,
+    LabelError,
+    SplitError,
+    TrainingError,
+    MissingDependencyError,
+)
 
 
 @dataclass(frozen=True)
@@ -132,6 +153,7 @@ def read_run(run: Path) -> Recipe:
 
 @contextmanager
 def _opened(recipe: Recipe, run: Path) -> Iterator[Job]:
+    _require_apart(run, Job(recipe, run).data)
     try:
         run.mkdir(parents=True, exist_ok=True)
         lock = (run / ".lock").open("w")
@@ -150,23 +172,42 @@ def _opened(recipe: Recipe, run: Path) -> Iterator[Job]:
             yield Job(recipe, run, engine)
 
 
+def _require_apart(run: Path, data: Path | None) -> None:
+    """The data must not change by what a run writes."""
+    if data is not None and run.resolve().is_relative_to(data.resolve()):
+        raise StageError(
+            f"the run folder {run} lies in the data folder {data}",
+            do="name an --out that is elsewhere",
+        )
+
+
 def _run_if_needed(stage: Stage, job: Job, *, force: bool) -> StageRecord:
+    folder, former = job.folder(stage.name), job.run / f".{stage.name}.former"
+    if not former.exists():
+        _require_own(folder, stage.keeps)
+    fingerprint = _fingerprint(stage, job)
+    if not force and _is_whole(former, fingerprint):
+        _bring_back(former, folder, stage.keeps)
     found = _status(stage, job)
     if found.state == "up to date" and found.record is not None and not force:
         say(f"{stage.name}: up to date", style="dim")
         return found.record
     say(f"{stage.name}: {'asked for again' if force else found.why}", style="bold")
-    folder = job.folder(stage.name)
-    fingerprint = _fingerprint(stage, job)
-    record = read_record(folder)
-    resumes = record is not None and record.state == "running" and not force
-    if not (resumes and record is not None and record.fingerprint == fingerprint):
+    if force or found.state != "cut off":
+        if found.record is not None and found.record.state == "done":
+            shutil.rmtree(former, ignore_errors=True)
+            _move(folder, former, stage.keeps)
         _clear(folder, stage.keeps)
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     begun = StageRecord(stage.name, "running", fingerprint, started, versions=versions())
     write_record(folder, begun)
     clock = time.monotonic()
-    summary = stage.work(job)
+    try:
+        summary = stage.work(job)
+    except IMPOSSIBLE:
+        if former.exists():
+            _bring_back(former, folder, stage.keeps)
+        raise
     for warning in summary.get("warnings", ()):
         say(f"WARNING: {warning}", style="bold red")
     done = replace(
@@ -177,8 +218,20 @@ def _run_if_needed(stage: Stage, job: Job, *, force: bool) -> StageRecord:
         summary=json.loads(json.dumps(summary)),
     )
     write_record(folder, done)
+    shutil.rmtree(former, ignore_errors=True)
     say(f"{stage.name}: done in {done.seconds:,.1f} s")
     return done
+
+
+def _is_whole(former: Path, fingerprint: Fingerprint) -> bool:
+    record = read_record(former)
+    return record is not None and record.fingerprint == fingerprint
+
+
+def _bring_back(former: Path, folder: Path, keeps: tuple[str, ...]) -> None:
+    _clear(folder, keeps)
+    _move(former, folder)
+    former.rmdir()
 
 
 def _status(stage: Stage, job: Job) -> StageStatus:
@@ -204,8 +257,8 @@ def _fingerprint(stage: Stage, job: Job) -> Fingerprint:
     for need in stage.needs:
         record = read_record(job.folder(need))
         inputs[need] = settings_digest(record.outputs if record else {})
-    if stage.reads_data:
-        inputs["data"] = job.data_digest
+    if stage.reads:
+        inputs["data"] = job.data_digest if stage.reads == "data" else job.images_digest
     return Fingerprint(
         settings=settings_digest(stage.settings(job.recipe)),
         inputs=inputs,
@@ -218,10 +271,35 @@ def _outputs(folder: Path) -> dict[str, str]:
     return {entry.name: content_digest([entry]) for entry in entries}
 
 
+def _require_own(folder: Path, keeps: tuple[str, ...]) -> None:
+    """Refuse to work, and to clear, where somebody else's files lie."""
+    if not folder.exists() or (folder / RECORD).exists():
+        return
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else [folder.name]
+    if any(not name.startswith(".") and name not in keeps for name in names):
+        raise StageError(
+            f"{folder} is there already and was not made by morphoscope",
+            expected="a run folder, or one in which no folder has the name of a stage",
+            do="name another --out",
+        )
+
+
+def _move(folder: Path, place: Path, keeps: tuple[str, ...] = ()) -> None:
+    """Move a result, its record last, so that what is half moved is not taken for whole."""
+    place.mkdir(parents=True, exist_ok=True)
+    for entry in _record_last(folder):
+        if entry.name not in keeps:
+            entry.rename(place / entry.name)
+
+
+def _record_last(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir(), key=lambda entry: entry.name == RECORD)
+
+
 def _clear(folder: Path, keeps: tuple[str, ...]) -> None:
     if not folder.exists():
         return
-    for entry in folder.iterdir():
+    for entry in _record_last(folder):
         if entry.name in keeps:
             continue
         if entry.is_dir() and not entry.is_symlink():

@@ -11,8 +11,9 @@ import functools
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ __all__ = [
     "code_digest",
     "content_digest",
     "file_digest",
+    "files_digest",
     "read_record",
     "settings_digest",
     "versions",
@@ -108,22 +110,50 @@ def content_digest(paths: Iterable[Path]) -> str:
     files: list[tuple[str, Path]] = []
     for path in paths:
         if path.is_dir():
-            members = [p for p in path.rglob("*") if p.is_file()]
+            members = _files_within(path)
             files.extend((f"{path.name}/{p.relative_to(path).as_posix()}", p) for p in members)
         elif path.exists():
             files.append((path.name, path))
-    files.sort()
+    return _digest_of(sorted(files))
+
+
+def files_digest(paths: Iterable[str]) -> str:
+    """Digest of the content of files, each under its whole path; absent ones count as such."""
+    return _digest_of([(path, Path(path)) for path in sorted(set(paths))])
+
+
+def _digest_of(files: Sequence[tuple[str, Path]]) -> str:
     with ThreadPoolExecutor() as pool:
         digests = pool.map(_digest_or_error, (path for _, path in files))
         lines = [f"{name} {digest}" for (name, _), digest in zip(files, digests, strict=True)]
-    return _digest("\n".join(lines).encode())
+    return _digest("\n".join(lines).encode("utf-8", "surrogateescape"))
+
+
+def _files_within(folder: Path) -> list[Path]:
+    """Files at any depth; links are followed, each folder once."""
+    found, seen = [], set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        identity = os.path.realpath(place)
+        if identity in seen:
+            folders.clear()
+            continue
+        seen.add(identity)
+        found += [path for name in names if (path := Path(place, name)).is_file()]
+    return found
 
 
 def _digest_or_error(path: Path) -> str:
     try:
-        return file_digest(path)
+        found = path.stat()
+        return _digest_once(path, found.st_ino, found.st_size, found.st_mtime_ns)
     except OSError as error:
         return f"unreadable {error.errno}"
+
+
+@functools.lru_cache(maxsize=200_000)
+def _digest_once(path: Path, *seen: int) -> str:
+    """Digest of a file; several stages of one run ask for it."""
+    return file_digest(path)
 
 
 def code_digest(modules: Iterable[str]) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import polars as pl
 
 from morphoscope.engine import Engine
 from morphoscope.errors import StageError
-from morphoscope.provenance import content_digest, settings_digest
+from morphoscope.provenance import content_digest, files_digest, settings_digest
 from morphoscope.recipe import Recipe
 
 __all__ = ["STAGES", "Job", "Stage"]
@@ -40,6 +43,17 @@ class Job:
         found = content_digest(inputs(settings, self.data))
         expected = [item.sha256 for item in settings.downloads]
         return settings_digest({"found": found, "expected": expected})
+
+    @cached_property
+    def images_digest(self) -> str:
+        """Digest of the content of the image files that ``acquire`` listed outside of the run."""
+        try:
+            column = pl.read_parquet(self.catalogue("acquire"), columns=["file_loc"])["file_loc"]
+        except (OSError, pl.exceptions.PolarsError):
+            return "none"
+        files = set(column.drop_nulls().str.split("::").list.first().to_list())
+        own = f"{self.run.absolute()}{os.sep}"
+        return files_digest(file for file in files if not file.startswith(own))
 
     def folder(self, stage: str) -> Path:
         """Folder of a stage."""
@@ -72,8 +86,8 @@ class Stage:
         The part of the recipe that it depends on, as JSON values.
     work
         Does the work and returns the summary.
-    reads_data
-        Whether it opens the image files that the catalogue points to.
+    reads
+        ``data``: what the recipe names; ``images``: the files that the catalogue points to.
     keeps
         Files that stay when the folder is cleared.
     """
@@ -83,7 +97,7 @@ class Stage:
     modules: tuple[str, ...]
     settings: Callable[[Recipe], dict[str, Any]]
     work: Callable[[Job], dict[str, Any]]
-    reads_data: bool = False
+    reads: Literal["", "data", "images"] = ""
     keeps: tuple[str, ...] = ()
 
 
@@ -189,10 +203,10 @@ STAGES: dict[str, Stage] = {
             ("acquire", "simulate"),
             _acquire_settings,
             _acquire,
-            reads_data=True,
+            reads="data",
             keeps=("downloads",),
         ),
-        Stage("clean", ("acquire",), ("clean",), _sections("clean"), _clean, reads_data=True),
+        Stage("clean", ("acquire",), ("clean",), _sections("clean"), _clean, reads="images"),
         Stage(
             "split",
             ("clean",),
@@ -201,7 +215,7 @@ STAGES: dict[str, Stage] = {
             _split,
             keeps=("assignments.parquet",),
         ),
-        Stage("prepare", ("split",), ("prepare",), _sections("prepare"), _prepare, reads_data=True),
+        Stage("prepare", ("split",), ("prepare",), _sections("prepare"), _prepare, reads="images"),
         Stage(
             "train",
             ("prepare",),

@@ -1,0 +1,154 @@
+"""What a run must not touch, must notice, and must give back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from morphoscope.errors import RecipeError, SourceError, StageError
+from morphoscope.pipeline import run_stage, status
+from morphoscope.recipe import Recipe
+from tiny_run import draw_images
+
+EARLY = ("acquire", "clean", "split")
+
+
+def recipe_for(data: Path, **sections: object) -> Recipe:
+    values = {
+        "name": "care",
+        "acquire": {"source": "folder", "data": str(data)},
+        "engine": {"kind": "inline"},
+        "clean": {"duplicates": False},
+    }
+    return Recipe.model_validate({**values, **sections})
+
+
+def states(recipe: Recipe, run: Path) -> dict[str, str]:
+    return {one.stage: one.state for one in status(recipe, run) if one.stage in EARLY}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for index, name in enumerate(("round", "edge_on")):
+        draw_images(tmp_path / "data" / name, 12, seed=index)
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("place", [".", "run"])
+def test_a_run_folder_in_the_data_is_refused(data: Path, place: str) -> None:
+    with pytest.raises(StageError, match="lies in the data folder"):
+        run_stage(recipe_for(data), data / place, "acquire")
+
+
+def test_files_of_others_stay(data: Path, tmp_path: Path) -> None:
+    thesis = tmp_path / "run/acquire/thesis.txt"
+    thesis.parent.mkdir(parents=True)
+    thesis.write_text("all of it")
+    with pytest.raises(StageError, match="not made by morphoscope"):
+        run_stage(recipe_for(data), tmp_path / "run", "acquire", force=True)
+    assert thesis.read_text() == "all of it"
+
+
+def test_what_cannot_be_done_costs_nothing(data: Path, tmp_path: Path) -> None:
+    recipe, run = recipe_for(data), tmp_path / "run"
+    for stage in EARLY:
+        run_stage(recipe, run, stage)
+    data.rename(tmp_path / "elsewhere")
+    with pytest.raises(SourceError):
+        run_stage(recipe, run, "acquire")
+    (tmp_path / "elsewhere").rename(data)
+    assert set(states(recipe, run).values()) == {"up to date"}
+
+
+def test_a_typo_keeps_the_former_result(tmp_path: Path) -> None:
+    simulated = {"acquire": {"source": "simulated"}, "simulate": {"n": 10, "size": 32}}
+    recipe, run = recipe_for(tmp_path, **simulated), tmp_path / "run"
+    run_stage(recipe, run, "acquire")
+    simulated["simulate"] = {"n": 10, "size": 32, "fractions": {"blob": 1.0}}
+    with pytest.raises(RecipeError, match="blob"):
+        run_stage(recipe_for(tmp_path, **simulated), run, "acquire")
+    assert states(recipe, run)["acquire"] == "up to date"
+    assert len(list((run / "acquire/images").rglob("*.png"))) == 10
+    assert not list(run.glob(".*.former"))
+
+
+def test_the_former_result_comes_back_with_its_settings(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, run = recipe_for(data), tmp_path / "run"
+    run_stage(recipe, run, "acquire")
+    before = run_stage(recipe, run, "clean")
+    other = recipe_for(data, clean={"smallest_side": 40})
+    with monkeypatch.context() as patch:
+        patch.setattr("morphoscope.clean.clean", _cut)
+        with pytest.raises(OSError, match="cut"):
+            run_stage(other, run, "clean")
+    assert states(other, run)["clean"] == "cut off"
+    assert run_stage(recipe, run, "clean") == before
+    # And is gone when the other one is whole.
+    run_stage(other, run, "clean")
+    assert not list(run.glob(".*.former"))
+
+
+def _cut(*_: object, out: Path, **__: object) -> None:
+    (out / "half.parquet").write_text("half")
+    raise OSError("cut")
+
+
+def test_files_behind_links_are_noticed(data: Path, tmp_path: Path) -> None:
+    (data / "round").rename(tmp_path / "round")
+    (data / "round").symlink_to(tmp_path / "round")
+    (tmp_path / "round" / "loop").symlink_to(data)
+    recipe, run = recipe_for(data), tmp_path / "run"
+    run_stage(recipe, run, "acquire")
+    assert states(recipe, run)["acquire"] == "up to date"
+    next((tmp_path / "round").glob("*.png")).unlink()
+    assert states(recipe, run)["acquire"] == "out of date"
+
+
+def test_images_outside_of_the_data_are_noticed(data: Path, tmp_path: Path) -> None:
+    files = sorted(data.rglob("*.png"))
+    labels = pl.DataFrame(
+        {"file": [str(f) for f in files], "class": [f.parent.name for f in files]}
+    )
+    (tmp_path / "table").mkdir()
+    pl.DataFrame(labels).write_csv(tmp_path / "table/labels.csv")
+    table = {"source": "table", "data": str(tmp_path / "table")}
+    recipe, run = recipe_for(data, acquire=table), tmp_path / "run"
+    for stage in EARLY:
+        run_stage(recipe, run, stage)
+    assert set(states(recipe, run).values()) == {"up to date"}
+    os.truncate(files[0], 0)
+    assert states(recipe, run) == {
+        "acquire": "up to date",
+        "clean": "out of date",
+        "split": "waiting",
+    }
+    assert run_stage(recipe, run, "clean").summary["rejects"] == {"empty": 1}
+
+
+def test_ctrl_c_is_answered_with_one_sentence(tmp_path: Path) -> None:
+    recipe = tmp_path / "many.toml"
+    recipe.write_text('name = "many"\n[simulate]\nn = 9000\n[engine]\nworkers = 2\n')
+    command = [sys.executable, "-m", "morphoscope", "acquire", str(recipe), "--out"]
+    # As a terminal does it: every process of the group gets the signal.
+    process = subprocess.Popen(
+        [*command, str(tmp_path / "run")],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not list(tmp_path.glob("run/acquire/shards/*.parquet")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert errors.splitlines()[1:] == ["morphoscope: stopped; run the same command to go on"]
