@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
 from morphoscope.catalog import (
     atomic_path,
+    free_names,
     read_catalogue,
     read_table,
     write_catalogue,
@@ -87,6 +89,36 @@ def test_bad_tables_are_explained(tmp_path: Path, name: str, content: bytes, sai
         read_table(tmp_path / name)
     with pytest.raises(CatalogueError, match="there is no table"):
         read_table(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"a;b\n1,5;2,3\n", "parted by ';'"),
+        (b"a\tb\n1,5\t2\n", "parted by tabs"),
+        ("a,b\n1,2\n".encode("utf-16"), "its text is UTF-16"),
+        (b"a,b\nu,\xe9\n", "its text is not UTF-8"),
+        (b"a,b\n1,2\n1,2,3\n", "line 3 has 3 columns, the header 2"),
+    ],
+)
+def test_other_kinds_of_csv_are_told_in_one_line(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(CatalogueError) as caught:
+        read_table(tmp_path / "a.csv")
+    assert f"{said}; expected comma-separated UTF-8" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_spaces_in_the_names_of_a_votable_stay(tmp_path: Path, capfd: Any) -> None:
+    path = tmp_path / "t.vot"
+    write_table(path, pl.DataFrame({"p spiral": [0.5], "p_spiral": [1.5]}), {})
+    assert read_table(path).columns == ["p spiral", "p_spiral"]
+    assert "W03" not in capfd.readouterr().err
+
+
+def test_names_that_are_needed_become_free() -> None:
+    frame = free_names(pl.DataFrame({"ra": [1], "ra_source": [2]}), ("ra", "dec"))
+    assert frame.row(0, named=True) == {"ra_source_source": 1, "ra_source": 2}
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ def test_a_change_on_the_command_line_wins_over_the_file_and_the_file_over_the_d
         ("[train]\nepochs = 1\n", "setting 'name' is missing"),
         ('name = "a"\n[[clean.classes]]\nname = "x"\nwher = "1"\n', "did you mean 'where'"),
         ('name = "../a"\n', "'name' is '../a'"),
+        ('name = "stage.json"\n', "'name' is 'stage.json': Value error, a file of the run"),
+        ('name = "a"\n[export]\nname = "Stage.json"\n', "'export.name' is 'Stage.json'"),
         ('name = "a"\n[split]\nvalidation = 0.6\ntest = 0.4\n', "leave less than"),
         ('name = "a"\n[split]\nkind = "kfold"\nfold = 5\n', "fold counts from 0"),
         ('name = "a\n', "is not TOML"),
@@ -56,6 +58,29 @@ def test_a_wrong_recipe_is_explained(tmp_path: Path, text: str, said: str) -> No
 def test_a_wrong_change_is_explained(tmp_path: Path, change: str) -> None:
     with pytest.raises(RecipeError):
         load_recipe(write(tmp_path, 'name = "a"\n'), [change])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("train.epochs=0", "mend --set train.epochs=0"),
+        ("split.test=0.9", "mend --set split.test=0.9"),
+        ("train..epochs=3", "--set 'train..epochs=3'; expected section.key=value"),
+        ('train.epochs=3\nname="x"', "expected section.key=value, on one line"),
+    ],
+)
+def test_the_change_that_is_wrong_is_named(tmp_path: Path, change: str, said: str) -> None:
+    path = write(tmp_path, 'name = "a"\n')
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path, ["seed=2", change])
+    assert said in str(caught.value)
+    assert "recipe.toml" not in str(caught.value)
+
+
+def test_the_file_is_named_where_it_is_wrong_too(tmp_path: Path) -> None:
+    path = write(tmp_path, 'name = "a"\n[prepare]\nsize = 1\n')
+    with pytest.raises(RecipeError, match=r"recipe\.toml and --set train\.epochs=0$"):
+        load_recipe(path, ["train.epochs=0"])
 
 
 def test_an_absent_recipe_is_explained(tmp_path: Path) -> None:

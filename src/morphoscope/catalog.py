@@ -8,12 +8,14 @@ and take CSV, Parquet, FITS, VOTable and ECSV.
 
 from __future__ import annotations
 
+import csv
+import difflib
 import errno
 import json
 import os
 import shutil
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ __all__ = [
     "TABLE_SUFFIXES",
     "Catalogue",
     "atomic_path",
+    "free_names",
+    "nearest",
     "read_catalogue",
     "read_table",
     "require_columns",
@@ -43,6 +47,8 @@ ASTROPY_FORMATS = {
     ".ecsv": "ascii.ecsv",
 }
 TABLE_SUFFIXES = frozenset({".csv", ".parquet", *ASTROPY_FORMATS})
+# What the stages add; a person who looks for a column seldom means one of these.
+ADDED = frozenset({"id_str", "file_loc", "ny", "nx", "pixel_sha256"})
 # Bytes of a CSV that polars parses at a time. Left to itself it holds most of a file in memory: of
 # 334 MB with 38 columns it took 350 MB at its peak to read 9 of them, and takes 110 MB like this.
 os.environ.setdefault("POLARS_CSV_CHUNK_SIZE", "1000000")
@@ -141,10 +147,28 @@ def require_columns(frame: pl.DataFrame, columns: tuple[str, ...], *, where: str
     if missing:
         raise CatalogueError(
             f"{where} has no column {', '.join(map(repr, missing))}",
-            expected=f"it among {', '.join(frame.columns[:12])}",
+            expected=f"it among {nearest(missing[0], frame)}",
             do="name the right column in the recipe or mend the table",
             missing=missing,
         )
+
+
+def nearest(name: str, frame: pl.DataFrame) -> str:
+    """Names of the columns most like ``name``, or the first of the source's own, as a clause."""
+    by_case = {column.casefold(): column for column in frame.columns}
+    near = difflib.get_close_matches(name.casefold(), list(by_case), n=3, cutoff=0.5)
+    own = [column for column in frame.columns if column not in ADDED]
+    return ", ".join([by_case[key] for key in near] or (own or frame.columns)[:12])
+
+
+def free_names(frame: pl.DataFrame, taken: Iterable[str]) -> pl.DataFrame:
+    """Rename the source's columns that bear a name which is needed: ``x`` becomes ``x_source``."""
+    for name in sorted(set(taken) & set(frame.columns)):
+        other = f"{name}_source"
+        while other in frame.columns:
+            other += "_source"
+        frame = frame.rename({name: other})
+    return frame
 
 
 def read_table(path: Path, *, text: Collection[str] = ()) -> pl.DataFrame:
@@ -180,16 +204,21 @@ def read_table(path: Path, *, text: Collection[str] = ()) -> pl.DataFrame:
     except CatalogueError:
         raise
     except Exception as error:
-        raise CatalogueError(f"{path} cannot be read as a table ({error})") from error
+        told = str(error).partition("\n")[0]
+        raise CatalogueError(f"{path} cannot be read as a table ({told})") from error
 
 
 def _read_csv(path: Path, text: Collection[str]) -> pl.DataFrame:
+    _refuse_other_csv(path)
     kept = dict.fromkeys(text, pl.String)
     try:
         frame = pl.read_csv(path, infer_schema_length=10_000, schema_overrides=kept)
     except pl.exceptions.ComputeError:
         # A column whose first rows look like another type: all rows decide, at some cost.
-        frame = pl.read_csv(path, infer_schema_length=None, schema_overrides=kept)
+        try:
+            frame = pl.read_csv(path, infer_schema_length=None, schema_overrides=kept)
+        except pl.exceptions.ComputeError as error:
+            raise _not_csv(path, _told_of_rows(path) or str(error).partition("\n")[0]) from error
     frame = frame.cast({pl.Int128: pl.String})
     frame = frame.rename({name: name.strip().lstrip("\ufeff") for name in frame.columns})
     if frame.width and not frame.height:
@@ -197,10 +226,50 @@ def _read_csv(path: Path, text: Collection[str]) -> pl.DataFrame:
     return frame
 
 
+def _refuse_other_csv(path: Path) -> None:
+    """Refuse what a spreadsheet writes where the decimal mark is a comma, or on Windows."""
+    with path.open("rb") as handle:
+        header = handle.readline(1 << 20)
+    if header.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise _not_csv(path, "its text is UTF-16")
+    for mark in (b";", b"\t", b"|"):
+        if mark in header and b"," not in header:
+            name = "tabs" if mark == b"\t" else repr(mark.decode())
+            raise _not_csv(path, f"its columns are parted by {name}")
+
+
+def _told_of_rows(path: Path) -> str:
+    """Say which row is too long, or that the text is not UTF-8; empty if neither."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            rows = csv.reader(handle)
+            width = len(next(rows, []))
+            for row in rows:
+                if len(row) > width:
+                    return f"line {rows.line_num} has {len(row)} columns, the header {width}"
+    except UnicodeDecodeError:
+        return "its text is not UTF-8"
+    except csv.Error:
+        pass
+    return ""
+
+
+def _not_csv(path: Path, found: str) -> CatalogueError:
+    return CatalogueError(
+        f"{path} cannot be read as a table: {found}",
+        expected="comma-separated UTF-8 with as many columns in each row as in the header",
+        do="write it again so",
+    )
+
+
 def _read_astropy(path: Path, format_name: str) -> pl.DataFrame:
     from astropy.table import Table
 
-    table = Table.read(path, format=format_name)
+    # A VOTable's ids cannot hold a space, its names can; astropy warns where it makes up an id.
+    named = {"use_names_over_ids": True} if format_name == "votable" else {}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*W03")
+        table = Table.read(path, format=format_name, **named)
     columns: dict[str, Any] = {}
     for name in table.colnames:
         column = table[name]

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from morphoscope.errors import RecipeError
 
@@ -40,6 +40,16 @@ __all__ = [
 LabelProperty = Literal[
     "handedness", "position_angle", "angular_size", "brightness", "position", "signal_to_noise"
 ]
+
+
+def _no_record(name: str) -> str:
+    if name.casefold() == "stage.json":
+        raise ValueError("a file of the run folder has this name, choose another")
+    return name
+
+
+# A run folder, and the folder of a bundle in it.
+FolderName = Annotated[str, AfterValidator(_no_record)]
 
 
 class Section(BaseModel):
@@ -143,7 +153,8 @@ class SplitSettings(Section):
     given: str = Field(
         "",
         description="Table of galaxies whose split is known beforehand, as a published test set: "
-        "`id_str` and `split`; its path is relative to the recipe (holdout).",
+        "`id_str` and `split` (holdout). A path in the recipe is relative to the recipe, one after "
+        "`--set` to the working directory.",
     )
     groups: list[str] = Field([], description="Columns whose equal values stay together.")
     sdss_field: str = Field(
@@ -256,7 +267,7 @@ class EvaluateSettings(Section):
 class ExportSettings(Section):
     """The servable model."""
 
-    name: str = Field(
+    name: FolderName = Field(
         "",
         description="Name of the bundle; empty: the recipe's name.",
         pattern=r"^([A-Za-z0-9][\w.-]*)?$",
@@ -277,7 +288,7 @@ class EngineSettings(Section):
 class Recipe(Section):
     """Every setting of one experiment."""
 
-    name: str = Field(description="Name of the experiment.", pattern=r"^[A-Za-z0-9][\w.-]*$")
+    name: FolderName = Field(description="Name of the experiment.", pattern=r"^[A-Za-z0-9][\w.-]*$")
     description: str = Field("", description="What the experiment is for.")
     seed: int = Field(1, description="Seed of every random draw.", ge=0)
     acquire: AcquireSettings = AcquireSettings()
@@ -318,23 +329,25 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     given = values.get("split", {}).get("given") if isinstance(values.get("split"), dict) else None
     if isinstance(given, str) and given:
         values["split"]["given"] = str(path.parent.absolute() / given)
-    for override in overrides:
-        _apply_override(values, override)
+    changes = list(overrides)
+    for change in changes:
+        _apply_override(values, change)
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise RecipeError(_explain(error, values), do=f"mend {path}", path=str(path)) from error
+        do = f"mend {_culprits(error, changes, path)}"
+        raise RecipeError(_explain(error), do=do, path=str(path)) from error
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key.strip():
-        raise RecipeError(f"--set {override!r}", expected="section.key=value")
+    _, equals, text = override.partition("=")
+    *sections, last = _keys(override)
+    if not equals or not all((*sections, last)) or len(override.strip().splitlines()) > 1:
+        raise RecipeError(f"--set {override!r}", expected="section.key=value, on one line")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()
-    *sections, last = key.strip().split(".")
     place = values
     for section in sections:
         place = place.setdefault(section, {})
@@ -343,7 +356,22 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     place[last] = value
 
 
-def _explain(error: ValidationError, values: Mapping[str, Any]) -> str:
+def _keys(override: str) -> list[str]:
+    return [key.strip() for key in override.partition("=")[0].split(".")]
+
+
+def _culprits(error: ValidationError, changes: list[str], path: Path) -> str:
+    """Where to mend: the last ``--set`` of each wrong setting, else the file."""
+    found = []
+    for problem in error.errors(include_url=False):
+        place = problem["loc"]
+        named = (c for c in reversed(changes) if all(a == b for a, b in zip(_keys(c), place)))
+        change = next(named, None)
+        found.append(f"--set {change}" if change else str(path))
+    return " and ".join(dict.fromkeys(found))
+
+
+def _explain(error: ValidationError) -> str:
     lines = []
     for problem in error.errors(include_url=False):
         place = ".".join(str(part) for part in problem["loc"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,19 @@ def test_class_is_the_sub_folder(tmp_path: Path) -> None:
 def test_one_name_in_two_classes_is_two_galaxies(tmp_path: Path) -> None:
     frame = read_folder(place(tmp_path, "a/001.jpg", "b/001.jpg", "b/002.jpg")).frame
     assert frame["id_str"].to_list() == ["a/001.jpg", "b/001.jpg", "002"]
+
+
+def test_names_that_are_not_utf8_are_spelt_out(tmp_path: Path) -> None:
+    root = place(
+        tmp_path / "data", *map(os.fsdecode, (b"a/1.jpg", b"a/bad\xff.jpg", b"\xe9/2.jpg"))
+    )
+    settings = AcquireSettings(source="folder")
+    with open_engine(EngineSettings(kind="inline", workers=1)) as engine:
+        acquire(settings, data=root, out=tmp_path / "out", engine=engine)
+    frame = read_catalogue(tmp_path / "out" / "catalogue.parquet").frame
+    assert frame["id_str"].to_list() == ["1", "bad\\xff", "2"]
+    assert frame["file_loc"][1] == f"{root}/a/bad\\xff.jpg"
+    assert frame["class"].to_list() == ["a", "a", "\\xe9"]
 
 
 def test_images_of_no_class_are_rejects(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from morphoscope.acquire import acquire
-from morphoscope.acquire.rows import as_ids, free_names, with_positions
+from morphoscope.acquire.rows import as_ids, with_positions
 from morphoscope.catalog import read_catalogue, write_table
 from morphoscope.engine import Engine, open_engine
 from morphoscope.errors import CatalogueError, MorphoscopeError, SourceError
@@ -190,9 +191,16 @@ def test_own_columns_that_bear_needed_names_are_kept(tmp_path: Path, engine: Eng
     assert rejects.columns[-1] == "reason"
 
 
-def test_own_columns_never_take_the_place_of_another() -> None:
-    frame = free_names(pl.DataFrame({"ra": [1], "ra_source": [2], "reason": [3]}), ("ra",))
-    assert frame.row(0, named=True) == {"ra_source_source": 1, "ra_source": 2, "reason_source": 3}
+def test_images_whose_names_are_not_utf8_are_rejects(tmp_path: Path, engine: Engine) -> None:
+    data = tmp_path / "data"
+    galaxies(data, ["1.jpg", os.fsdecode(b"bad\xff.jpg")])
+    (data / "labels.csv").write_text("file,class\n1.jpg,a\n")
+    frame, rejects = read(data, engine)
+    assert frame["id_str"].to_list() == ["1"]
+    assert rejects.select("id_str", "reason").rows() == [("bad\\xff", "image_without_label")]
+    (data / "labels.csv").write_text("name,class\n1,a\n")
+    _, rejects = read(data, engine, id_column="name", file_column="")
+    assert rejects["file_loc"].to_list() == [f"{data}/bad\\xff.jpg"]
 
 
 def test_catalogue_can_be_a_source_again(tmp_path: Path, engine: Engine) -> None:
@@ -211,7 +219,7 @@ def test_catalogue_can_be_a_source_again(tmp_path: Path, engine: Engine) -> None
     [
         ("File,class\n1.jpg,a\n", {}, "no column 'file'; expected it among File"),
         ("file,klass\n1.jpg,a\n", {"id_column": "class"}, "expected it among klass"),
-        ("file;class\n1.jpg;a\n", {}, "commas"),
+        ("file;class\n1.jpg;a\n", {}, "parted by ';'"),
         ("file,class\n", {}, "no rows"),
         ("", {}, "labels.csv cannot be read"),
         ("file,class\n1.jpg,a,b,c\n", {}, "labels.csv cannot be read"),

@@ -107,6 +107,19 @@ def test_every_row_stays_or_is_rejected_with_its_reason(tmp_path: Path, catalogu
     assert not (out / ".shards").exists()
 
 
+def test_own_columns_never_take_the_place_of_another(tmp_path: Path, catalogue: Path) -> None:
+    frame = read_catalogue(catalogue).frame.with_columns(class_source=pl.lit("older"))
+    write_catalogue(catalogue, frame, {})
+    clean(RULES, catalogue=catalogue, out=tmp_path / "clean", engine=InlineEngine())
+    kept = read_catalogue(tmp_path / "clean" / "catalogue.parquet").frame
+    assert kept.select("class_source", "class_source_source").unique().rows() == [("older", "old")]
+
+
+def test_classes_are_given_without_loading_what_decodes_images() -> None:
+    code = "import sys; from morphoscope.clean import classify; assert 'cv2' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_duplicates_of_one_class_leave_one_and_of_two_classes_none(
     tmp_path: Path, catalogue: Path
 ) -> None:

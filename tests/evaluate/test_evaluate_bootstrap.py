@@ -111,6 +111,14 @@ def test_every_value_lies_in_its_interval_and_every_score_has_its_n():
     )
 
 
+def test_all_answers_kept_have_the_interval_of_the_accuracy():
+    probabilities, truth = random_answers(30, 3)
+    answers = Answers(np.log(probabilities), truth)
+    found = assess(answers, answers, list("abc"), 1.0, Resampling(200, 0.95, 1))
+    assert found["trust"][0]["share"] == 1
+    assert found["trust"][0]["accuracy"] == found["scores"]["accuracy"]
+
+
 def test_two_thousand_samples_of_840_rows_are_quick():
     probabilities, truth = random_answers(840, 5)
     rows = bootstrap.row_sums(probabilities, truth)

@@ -92,6 +92,8 @@ def curve(validation, train):
         ([1.0, 0.5, 0.6, 0.8], [1.0, 0.5, 0.3, 0.1], "over_trained", "by heart"),
         ([1.0, 0.8, 0.6, 0.5], [1.0, 0.8, 0.6, 0.5], "still_improving", "more epochs"),
         ([1.0, 0.5, 0.51, 0.5], [1.0, 0.5, 0.45, 0.44], "level", "levelled off"),
+        ([1.0], [1.0], "too_few", "too few epochs"),
+        ([1.0, 1.2], [1.0, 0.5], "too_few", "too few epochs"),
     ],
 )
 def test_endings_are_told_apart(validation, train, ending, words):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import struct
 import subprocess
@@ -10,14 +12,17 @@ import sys
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import polars as pl
 import pytest
 
 from morphoscope.bundle import open_bundle
+from morphoscope.bundle.opening import content_id
 from morphoscope.catalog import read_catalogue, read_table
 from morphoscope.engine import Engine, open_engine
 from morphoscope.errors import CatalogueError
+from morphoscope.images import read_image
 from morphoscope.predict import predict
 from morphoscope.recipe import EngineSettings
 from tiny_run import CLASSES, N
@@ -111,6 +116,87 @@ def test_bad_images_get_a_row_and_a_flag(
     again = pl.read_csv(tmp_path / "alone.csv")
     np.testing.assert_allclose(again.select(P).row(0), good.select(P).row(2), atol=1e-5)
     np.testing.assert_allclose(good.select(P).row(0), good.select(P).row(3), atol=1e-5)
+
+
+def fits_of(pixels: object, path: Path) -> None:
+    from astropy.io import fits
+
+    fits.PrimaryHDU(pixels).writeto(path)
+
+
+def test_blank_images_get_no_class(
+    tiny_bundle: Path, galaxies: Path, inline: Engine, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sky"
+    folder.mkdir()
+    fits_of(np.full((48, 48), np.nan, np.float32), folder / "nan.fits")
+    fits_of(np.zeros((48, 48), np.float32), folder / "zero.fits")
+    fits_of(np.full((48, 48), 1e300), folder / "overflow.fits")
+    cv2.imwrite(str(folder / "grey.png"), np.full((48, 48, 3), 90, np.uint8))
+    faint = np.random.default_rng(0).integers(90, 94, (48, 48), np.uint8)
+    cv2.imwrite(str(folder / "flat.png"), faint)
+    shutil.copy(galaxies / "galaxy-000.png", folder / "seen.png")
+    summary = predict(tiny_bundle, folder, out=tmp_path / "p.parquet", engine=inline)
+    found = pl.read_parquet(tmp_path / "p.parquet")
+    blank = found.filter(pl.col("flag") == "blank")
+    assert blank["id_str"].to_list() == ["flat", "grey", "nan", "overflow", "zero"]
+    assert blank.select("class", *P).null_count().row(0) == (5,) * 4
+    assert summary["flagged"] == {"blank": 5}
+
+
+def test_a_name_that_is_not_utf8_gets_a_flag(
+    tiny_bundle: Path, galaxies: Path, inline: Engine, tmp_path: Path
+) -> None:
+    (tmp_path / "sky").mkdir()
+    try:
+        bad = Path(os.fsdecode(os.fsencode(tmp_path) + b"/sky/bad\xff.png"))
+        shutil.copy(galaxies / "galaxy-000.png", bad)
+    except OSError:
+        pytest.skip("the file system takes UTF-8 only")
+    shutil.copy(galaxies / "galaxy-001.png", tmp_path / "sky/good.png")
+    predict(tiny_bundle, tmp_path / "sky", out=tmp_path / "p.csv", engine=inline)
+    found = pl.read_csv(tmp_path / "p.csv")
+    assert found.select("id_str", "flag").rows() == [("bad\\xff", "missing"), ("good", None)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "warned"),
+    [
+        ({"48×48": 60}, ""),
+        ({}, ""),
+        (None, ""),
+        ({"423×423": 60}, r"4 of 4 images are not of a size .*\(423×423\): it knows"),
+        ({f"{n}×9": n for n in range(1, 5)}, r"\(4×9, 3×9, 2×9, …\)"),
+        ({"48×48": 60, "96×48": 1}, ""),
+    ],
+)
+def test_images_of_another_size_are_told(
+    tiny_bundle: Path,
+    galaxies: Path,
+    inline: Engine,
+    tmp_path: Path,
+    sizes: dict[str, int] | None,
+    warned: str,
+) -> None:
+    bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+    manifest = json.loads((bundle / "model.json").read_text())
+    manifest["provenance"]["data"]["sizes"] = sizes
+    if sizes is None:
+        del manifest["provenance"]
+    manifest["id"] = content_id(manifest)
+    (bundle / "model.json").write_text(json.dumps(manifest))
+    for index in range(4):
+        side = 31 if index < 2 and sizes and "96×48" in sizes else 48
+        image = read_image(str(galaxies / f"galaxy-00{index}.png"))[:side]
+        (tmp_path / "sky").mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / f"sky/{index}.png"), image)
+    (tmp_path / "sky/empty.png").touch()
+    out = tmp_path / "p.parquet"
+    # Batches of two: the images are counted over all of them.
+    warnings = predict(bundle, tmp_path / "sky", out=out, engine=inline, batch=2)["warnings"]
+    assert len(warnings) == bool(warned)
+    assert re.search(warned, "".join(warnings))
+    assert predict(bundle, tmp_path / "sky", out=out, engine=inline)["warnings"] == []
 
 
 def test_only_bad_images_end_well(tiny_bundle: Path, inline: Engine, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from morphoscope.acquire.listing import stem
 from morphoscope.errors import CatalogueError, SourceError
 from morphoscope.predict.inputs import Listing, write_listing
 
@@ -42,7 +44,36 @@ def test_a_folder_is_searched_with_all_below_it(
     assert listed("sky/**/*.png", tmp_path) == absolute[:1]
     assert listed("sky/deep/*", tmp_path) == absolute[2:]
     assert listed("sky/b.JPG", tmp_path) == absolute[1:2]
-    assert listed("sky/g.h5::images[3]", tmp_path)[0][1] == f"{folder}/g.h5::images[3]"
+    row = ("g::images[3]", f"{folder}/g.h5::images[3]")
+    assert listed("sky/g.h5::images[3]", tmp_path) == [row]
+    monkeypatch.chdir(folder / "deep")
+    assert listed("..", tmp_path) == absolute
+    assert listed("../*.png", tmp_path) == absolute[:1]
+    assert listed("../b.JPG", tmp_path) == absolute[1:2]
+
+
+def test_a_name_that_is_not_utf8_has_a_row(folder: Path, tmp_path: Path) -> None:
+    for name in (b"bad\xff.jpg", b"deep\xfe/x.jpg"):
+        file = Path(os.fsdecode(os.fsencode(folder) + b"/" + name))
+        file.parent.mkdir(exist_ok=True)
+        try:
+            file.touch()
+        except OSError:
+            pytest.skip("the file system takes UTF-8 only")
+    found = listed(folder, tmp_path)
+    assert ("bad\\xff", f"{folder}/bad\\xff.jpg") in found
+    assert ("x", f"{folder}/deep\\xfe/x.jpg") in found
+    assert len(found) == 6
+
+
+def test_a_table_of_files_names_them_as_a_folder_does(tmp_path: Path) -> None:
+    files = ["G.h5::images[1]", "G.h5::images[2]", "gz.fits.gz", "sub\\x.jpg", "../w/./y.v2.jpg"]
+    (tmp_path / "t").mkdir()
+    pl.DataFrame({"file": files}).write_csv(tmp_path / "t/t.csv")
+    found = listed(tmp_path / "t/../t/t.csv", tmp_path)
+    assert [name for name, _ in found] == ["G::images[1]", "G::images[2]", "gz", "x", "y.v2"]
+    expected = ["t/G.h5::images[1]", "t/G.h5::images[2]", "t/gz.fits.gz", "t/sub/x.jpg"]
+    assert [file for _, file in found] == [f"{tmp_path}/{f}" for f in (*expected, "w/y.v2.jpg")]
 
 
 def test_linked_folders_are_followed_and_never_in_a_circle(folder: Path, tmp_path: Path) -> None:
@@ -184,9 +215,10 @@ def test_no_row_is_lost_doubled_or_moved(
         listing.rows_of(i) for i in range(listing.shards)
     ]
     for (name, file), row in zip(rows, found, strict=True):
-        name, file = (name or "").strip(), (file or "").strip()
-        assert row["id_str"] == (name or (Path(file).stem if file else None))
-        assert row["file_loc"] == (f"{tmp_path}/{file}" if file else None)
+        name, file = (name or "").strip(), (file or "").strip().replace("\\", "/")
+        file = os.path.normpath(tmp_path / file) if file else None
+        assert row["id_str"] == (name or (stem(file) if file else "") or None)
+        assert row["file_loc"] == file
     same = write_listing(table, tmp_path / "again", shard_rows=shard_rows)
     assert same.digest == listing.digest
     frame[::-1].write_parquet(tmp_path / "turned.parquet")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -142,6 +143,9 @@ def test_too_little_room_is_said_before_the_work(
     with pytest.raises(DiskSpaceError, match="free some space") as caught:
         run(folder, "out")
     assert caught.value.data["free"] == needed + SLACK_BYTES
+    assert int(re.findall(r"need ([\d,]+)", str(caught.value))[0].replace(",", "")) > (
+        needed + SLACK_BYTES
+    )
     assert not (folder / "out" / "images.npy").exists()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 0, 10**9))
     assert run(folder, "out")["n"] == 159

@@ -55,5 +55,6 @@ def test_its_path_is_relative_to_the_recipe(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_text('name = "a"\n[split]\ngiven = "given.csv"\n')
     assert load_recipe(path).split.given == str(tmp_path / "given.csv")
+    assert load_recipe(path, ["split.given=here.csv"]).split.given == "here.csv"
     with pytest.raises(RecipeError, match="holdout"):
         load_recipe(path, ["split.kind=kfold"])

@@ -77,7 +77,7 @@ def test_splits_are_disjoint_group_safe_and_whole(
     assert summary["counts"] == counts
     if kind == "kfold":
         assert_group_safe(found, column="fold")
-        assert found["fold"].dtype == pl.Int8
+        assert found["fold"].dtype == pl.Int32
         assert set(found.filter(split="test")["fold"]) == {0}
         assert set(found["fold"]) == {0, 1, 2}
 
@@ -208,6 +208,40 @@ def test_own_columns_of_the_source_are_not_overwritten(tmp_path: Path) -> None:
     assert found["split_source"].unique().to_list() == ["A"]
     metadata = read_catalogue(tmp_path / "split" / "catalogue.parquet").metadata
     assert metadata == {"classes": CLASSES, "licence": "CC0"}
+
+
+def test_own_columns_never_take_the_place_of_another(tmp_path: Path) -> None:
+    own = {"split": "A", "split_source": "B", "row": "C"}
+    frame = galaxies(60).with_columns(pl.lit(text).alias(name) for name, text in own.items())
+    found, _ = divided(frame, tmp_path, SplitSettings())
+    names = ["split_source_source", "split_source", "row"]
+    assert found.select(names).unique().rows() == [("A", "B", "C")]
+
+
+def test_there_may_be_more_than_127_folds(tmp_path: Path) -> None:
+    asked = SplitSettings(kind="kfold", folds=200, fold=199)
+    with pytest.raises(SplitError, match="60 galaxies are 60 groups"):
+        divided(galaxies(60), tmp_path, asked)
+    found, _ = divided(galaxies(600), tmp_path, asked)
+    assert found["fold"].n_unique() == 200
+
+
+def test_assignments_of_an_earlier_version_are_kept(tmp_path: Path) -> None:
+    before, _ = divided(galaxies(60), tmp_path, KFOLD)
+    path = tmp_path / "split" / "assignments.parquet"
+    metadata = pl.read_parquet_metadata(path)
+    small = pl.read_parquet(path).cast({"fold": pl.Int8})
+    small.write_parquet(path, metadata={"made_with": metadata["made_with"]})
+    after, summary = divided(galaxies(60), tmp_path, KFOLD)
+    assert after.equals(before)
+    assert summary["kept"] == 60
+
+
+def test_a_misspelt_column_is_told_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match="no column 'clas'; expected it among class;"):
+        divided(galaxies(60), tmp_path, SplitSettings(groups=["clas"]))
+    with pytest.raises(CatalogueError, match="no column 'xyz'; expected it among class, frame;"):
+        divided(galaxies(60), tmp_path, SplitSettings(groups=["xyz"]))
 
 
 def test_a_class_of_too_few_groups_is_told(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from morphoscope.acquire.listing import absolute, images_in, images_within, sub_folders
+from morphoscope.acquire.listing import absolute, as_text, images_in, images_within, sub_folders
 from morphoscope.acquire.rows import Acquired, images_without_label, names_of, sort_out
 from morphoscope.errors import SourceError
 
@@ -21,7 +21,7 @@ def read_folder(root: Path) -> Acquired:
     SourceError
         The folder cannot be read, or holds no sub-folder with an image.
     """
-    classes = {folder.name: images_within(folder) for folder in sub_folders(root)}
+    classes = {as_text(folder.name): images_within(folder) for folder in sub_folders(root)}
     loose = images_in(root)
     if not any(classes.values()):
         raise SourceError(
@@ -31,7 +31,7 @@ def read_folder(root: Path) -> Acquired:
             path=str(root),
         )
     files = [file for images in classes.values() for file in images]
-    names = names_of(files, str(absolute(root)))
+    names = names_of(files, as_text(str(absolute(root))))
     frame = pl.DataFrame(
         {
             "id_str": [names[file] for file in files],

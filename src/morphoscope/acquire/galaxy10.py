@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from morphoscope.acquire.listing import absolute
+from morphoscope.acquire.listing import absolute, as_text
 from morphoscope.acquire.rows import Acquired
 from morphoscope.errors import MissingDependencyError, SourceError
 from morphoscope.provenance import file_digest
@@ -101,9 +101,10 @@ def read_galaxy10(root: Path) -> Acquired:
     survey = DECALS if decals else SDSS
     n, answers = shape[0], values["ans"].astype(np.int64)
     classes = [_class_name(survey, answer) for answer in answers]
+    file = as_text(str(absolute(path)))
     columns: dict[str, Any] = {
         "id_str": [f"galaxy10-{survey.name}-{row:05d}" for row in range(n)],
-        "file_loc": [f"{absolute(path)}::images[{row}]" for row in range(n)],
+        "file_loc": [f"{file}::images[{row}]" for row in range(n)],
         **{name: _column(values, name, n) for name in ("ra", "dec")},
         "ans": answers,
         "class": pl.Series(classes, dtype=pl.String),

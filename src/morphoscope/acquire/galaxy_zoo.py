@@ -10,9 +10,10 @@ from pathlib import Path, PurePosixPath
 import polars as pl
 
 from morphoscope.acquire.archive import open_zip, unpack
-from morphoscope.acquire.listing import hidden, images_within, is_image, sub_folders
-from morphoscope.acquire.rows import Acquired, as_ids, free_names
+from morphoscope.acquire.listing import as_text, hidden, images_within, is_image, sub_folders
+from morphoscope.acquire.rows import Acquired, as_ids
 from morphoscope.acquire.table import pair_by_id, read_labels
+from morphoscope.catalog import free_names
 from morphoscope.errors import ArchiveError, CatalogueError, SourceError
 from morphoscope.provenance import file_digest
 
@@ -67,7 +68,7 @@ def read_galaxy_zoo(root: Path, out: Path) -> Acquired:
     ids = as_ids(frame[ID], path.name)
     files = _unpacked_images(images, out)
     unknown = pl.lit(None, pl.Float64)
-    frame = free_names(frame, ("id_str", "file_loc", "ra", "dec"))
+    frame = free_names(frame, ("id_str", "file_loc", "ra", "dec", "reason"))
     frame = frame.with_columns(unknown.alias("ra"), unknown.alias("dec"))
     usable, rejects = pair_by_id(frame, ids, files)
     metadata = {
@@ -180,7 +181,7 @@ def _unpacked_images(place: Place, out: Path) -> list[str]:
     files = unpack(
         place.path, out / "images", inner=place.inner, place=partial(_training_image, below=below)
     )
-    return sorted(str(file.absolute()) for file in files)
+    return sorted(as_text(str(file.absolute())) for file in files)
 
 
 def _unpacked_table(place: Place, out: Path) -> Path:

@@ -8,7 +8,16 @@ from pathlib import Path, PurePath
 from morphoscope.errors import SourceError
 from morphoscope.images import IMAGE_SUFFIXES
 
-__all__ = ["absolute", "hidden", "images_in", "images_within", "is_image", "stem", "sub_folders"]
+__all__ = [
+    "absolute",
+    "as_text",
+    "hidden",
+    "images_in",
+    "images_within",
+    "is_image",
+    "stem",
+    "sub_folders",
+]
 
 # The longest first: `x.fits.gz` ends in two of them.
 SUFFIXES = tuple(sorted(IMAGE_SUFFIXES, key=len, reverse=True))
@@ -23,6 +32,11 @@ def hidden(name: str) -> bool:
 def absolute(path: Path) -> Path:
     """Absolute path without ``..``; links stay as they are named."""
     return Path(os.path.normpath(path.absolute()))
+
+
+def as_text(path: str) -> str:
+    """Path as text that a table can hold: a byte that is not UTF-8 is spelt out."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def is_image(name: str) -> bool:
@@ -40,7 +54,7 @@ def stem(path: str) -> str:
 def images_in(folder: Path) -> list[str]:
     """Absolute paths of the images that lie in ``folder`` itself, in order of name."""
     return sorted(
-        entry.path
+        as_text(entry.path)
         for entry in _entries(absolute(folder))
         if is_image(entry.name) and not entry.is_dir()
     )

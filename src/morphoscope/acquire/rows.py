@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
 from morphoscope.acquire.listing import stem
+from morphoscope.catalog import free_names, nearest
 from morphoscope.errors import CatalogueError
 
 __all__ = [
     "FIRST_COLUMNS",
     "Acquired",
     "as_ids",
-    "free_names",
     "images_without_label",
     "names_of",
-    "nearest",
     "sort_out",
     "with_positions",
 ]
@@ -56,13 +54,6 @@ class Acquired:
     rejects: pl.DataFrame
     metadata: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
-
-
-def nearest(name: str, frame: pl.DataFrame) -> str:
-    """Names of the columns most like ``name``, or the first ones, as a clause."""
-    by_case = {column.casefold(): column for column in frame.columns}
-    near = difflib.get_close_matches(name.casefold(), list(by_case), n=3, cutoff=0.5)
-    return ", ".join([by_case[key] for key in near] or frame.columns[:12])
 
 
 def as_ids(values: pl.Series, where: str) -> pl.Series:
@@ -108,16 +99,6 @@ def names_of(files: Sequence[str], root: str) -> dict[str, str]:
         file: name if times[name] == 1 else os.path.relpath(file, root)
         for file, name in stems.items()
     }
-
-
-def free_names(frame: pl.DataFrame, taken: Iterable[str]) -> pl.DataFrame:
-    """Rename the source's columns that bear a name which is needed: ``x`` becomes ``x_source``."""
-    for name in sorted({*taken, "reason"} & set(frame.columns)):
-        other = f"{name}_source"
-        while other in frame.columns:
-            other += "_source"
-        frame = frame.rename({name: other})
-    return frame
 
 
 def with_positions(

@@ -8,18 +8,16 @@ from pathlib import Path
 
 import polars as pl
 
-from morphoscope.acquire.listing import absolute, images_in, images_within, stem
+from morphoscope.acquire.listing import absolute, as_text, images_in, images_within, stem
 from morphoscope.acquire.rows import (
     Acquired,
     as_ids,
-    free_names,
     images_without_label,
     names_of,
-    nearest,
     sort_out,
     with_positions,
 )
-from morphoscope.catalog import TABLE_SUFFIXES, read_table
+from morphoscope.catalog import TABLE_SUFFIXES, free_names, nearest, read_table
 from morphoscope.errors import CatalogueError, SourceError
 from morphoscope.provenance import file_digest
 from morphoscope.recipe import AcquireSettings
@@ -61,7 +59,7 @@ def read_beside_table(settings: AcquireSettings, root: Path) -> Acquired:
     if names is not None:
         usable, rejects = _pair_by_file(frame, ids, names, folder, everywhere=bool(settings.images))
     elif ids is not None:
-        images = [file for file in images_within(folder) if file != str(absolute(path))]
+        images = [file for file in images_within(folder) if file != as_text(str(absolute(path)))]
         usable, rejects = pair_by_id(frame, ids, images)
     else:
         raise CatalogueError(
@@ -103,13 +101,10 @@ def read_labels(path: Path, id_column: str) -> pl.DataFrame:
 def _require_named(frame: pl.DataFrame, setting: str, name: str, path: Path) -> None:
     if not name or name in frame.columns:
         return
-    separated = frame.width == 1 and any(mark in frame.columns[0] for mark in ";\t|")
     raise CatalogueError(
         f"{path.name} has no column {name!r}",
         expected=f"it among {nearest(name, frame)}",
-        do="write the table with commas between its columns"
-        if separated
-        else f"set acquire.{setting} to the right one",
+        do=f"set acquire.{setting} to the right one",
         missing=[name],
     )
 
@@ -117,7 +112,7 @@ def _require_named(frame: pl.DataFrame, setting: str, name: str, path: Path) -> 
 def _without_first_columns(frame: pl.DataFrame, settings: AcquireSettings) -> pl.DataFrame:
     used = {"id_str": settings.id_column, "file_loc": settings.file_column}
     same = [name for name, column in used.items() if name == column]
-    return free_names(frame.drop(same), used)
+    return free_names(frame.drop(same), (*used, "reason"))
 
 
 def _pair_by_file(
@@ -132,7 +127,7 @@ def _pair_by_file(
 
     Images that no row names are looked for ``everywhere`` in ``folder``, or only beside the named.
     """
-    base = str(absolute(folder))
+    base = as_text(str(absolute(folder)))
     files = [_absolute(base, name) for name in names.cast(pl.String)]
     named = {file for file in files if file is not None}
     if everywhere:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from html import escape
 from typing import Any
 
 __all__ = ["card"]
@@ -17,6 +19,9 @@ SHOWN_SCORES = {
 }
 CLASS_SCORES = ("precision", "recall", "f1")
 FEW = 50
+NO_WIDTH = 1e-9
+# An underscore inside a word, as in edge_on, is no markup.
+MARKUP = re.compile(r"[\\`*|~$\[\]]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def card(manifest: dict[str, Any]) -> str:
@@ -27,17 +32,17 @@ def card(manifest: dict[str, Any]) -> str:
 
 def _head(manifest: dict[str, Any]) -> list[str]:
     recipe = manifest["provenance"]["recipe"]
-    accuracy = manifest["scores"]["scores"]["accuracy"]
+    accuracy, baseline = manifest["scores"]["scores"]["accuracy"], manifest["scores"]["baseline"]
     return [
         f"# {manifest['name']}",
         "",
         recipe["export"]["description"] or recipe["description"] or "A galaxy classifier.",
         "",
         f"- **It answers** with one of {len(manifest['classes'])} classes: "
-        f"{', '.join(manifest['classes'])}; and with a probability for each.",
+        f"{', '.join(map(_plain, manifest['classes']))}; and with a probability for each.",
         f"- **It is right** for {_interval(accuracy)} of {accuracy['n']:,} test images that it "
-        f"never saw; always answering *{manifest['scores']['baseline']['class']}* would be right "
-        f"for {manifest['scores']['baseline']['accuracy']:.3f}.",
+        f"never saw; always answering *{_plain(baseline['class'])}* would be right "
+        f"for {baseline['accuracy']:.3f}.",
         f"- **Model id** `{manifest['id']}`; every catalogue made with it carries this id.",
     ]
 
@@ -96,7 +101,7 @@ def _training(manifest: dict[str, Any]) -> list[str]:
     data, recipe = manifest["provenance"]["data"], manifest["provenance"]["recipe"]
     train, counts = recipe["train"], data["counts"]
     rows = [
-        [name, *(f"{counts.get(split, {}).get(name, 0):,}" for split in SPLITS)]
+        [_plain(name), *(f"{counts.get(split, {}).get(name, 0):,}" for split in SPLITS)]
         for name in manifest["classes"]
     ]
     totals = [f"{sum(counts.get(split, {}).values()):,}" for split in SPLITS]
@@ -123,11 +128,12 @@ def _scores(manifest: dict[str, Any]) -> list[str]:
         if key in found["scores"]
     ]
     classes = [
-        [name, f"{row['support']:,}", *(_interval(row[key]) for key in CLASS_SCORES)]
+        [_plain(name), f"{row['support']:,}", *(_interval(row[key]) for key in CLASS_SCORES)]
         for name, row in found["per_class"].items()
     ]
     confused = [
-        f"- {pair['n']:,} of {pair['of']:,} {pair['true']} were called {pair['answer']}"
+        f"- {pair['n']:,} of {pair['of']:,} {_plain(pair['true'])} were called "
+        f"{_plain(pair['answer'])}"
         for pair in found["confused"][:5]
     ]
     return [
@@ -145,7 +151,7 @@ def _scores(manifest: dict[str, Any]) -> list[str]:
 
 def _limits(manifest: dict[str, Any]) -> list[str]:
     support = {name: row["support"] for name, row in manifest["scores"]["per_class"].items()}
-    few = [f"{name} ({n})" for name, n in support.items() if n < FEW]
+    few = [f"{_plain(name)} ({n})" for name, n in support.items() if n < FEW]
     lines = [
         "## What it cannot do",
         "",
@@ -176,7 +182,17 @@ def _terms(manifest: dict[str, Any]) -> list[str]:
     ]
 
 
+def _plain(name: str) -> str:
+    """Name that Markdown shows as it is, in a table too."""
+    return MARKUP.sub(r"\\\g<0>", escape(" ".join(name.split()), quote=False))
+
+
 def _interval(score: dict[str, Any]) -> str:
+    """Score with its interval, as the report says it: unknown of nothing, or where it has none."""
+    if not score["n"]:
+        return "not known"
+    if score["high"] - score["low"] < NO_WIDTH:
+        return f"{score['value']:.3f} (interval not known)"
     return f"{score['value']:.3f} ({score['low']:.3f}–{score['high']:.3f})"
 
 

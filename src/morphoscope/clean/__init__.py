@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from morphoscope.catalog import atomic_path, read_catalogue, write_catalogue
+from morphoscope.catalog import atomic_path, free_names, read_catalogue, write_catalogue
 from morphoscope.clean.checks import Look, Shard, look_at_shard
 from morphoscope.clean.duplicates import find_duplicates
 from morphoscope.clean.labels import classify, compare_counts
@@ -86,10 +86,8 @@ def _with_labels(
     frame: pl.DataFrame, labels: pl.DataFrame, settings: CleanSettings
 ) -> pl.DataFrame:
     """Add ``class`` and ``reason``; the source's own columns of such names become ``x_source``."""
-    taken = {"ny", "nx", "pixel_sha256", "reason"} & set(frame.columns)
-    if "class" in frame.columns and settings.classes:
-        taken.add("class")
-    frame = frame.rename({name: f"{name}_source" for name in taken})
+    taken = ["ny", "nx", "pixel_sha256", "reason", *(["class"] if settings.classes else [])]
+    frame = free_names(frame, taken)
     return frame.with_columns(labels.select("class", "reason").cast(pl.String))
 
 

@@ -7,12 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from morphoscope.errors import ImageError
-from morphoscope.images import read_image
 from morphoscope.recipe import CleanSettings
 
 __all__ = [
@@ -67,6 +65,9 @@ def blank(pixels: Pixels, settings: CleanSettings) -> bool:
     if pixels.dtype != np.uint8:
         finite = pixels[np.isfinite(pixels)]
         return not finite.size or bool(finite.min() == finite.max())
+    # Here, so that classes can be given to a table without loading what decodes images.
+    import cv2
+
     channels = (np.ascontiguousarray(pixels[..., c]) for c in range(pixels.shape[2]))
     return all(cv2.meanStdDev(one)[1].item() < settings.blank_spread for one in channels)
 
@@ -110,6 +111,8 @@ def look_at_shard(shard: Shard) -> list[Look]:
 
 
 def _look(file: str | None, settings: CleanSettings) -> Look:
+    from morphoscope.images import read_image
+
     if file is None:
         return Look(None, None, None, "missing")
     try:

@@ -84,6 +84,7 @@ def assess(
     sums = _Resampled(test, temperature, resampling, 0)
     held = _Resampled(validation, temperature, resampling, 1)
     confusion = sums.point.confusion.astype(np.int64)
+    scores = sums.scores()
     return {
         "n_test": len(test.truth),
         "n_validation": len(validation.truth),
@@ -97,13 +98,13 @@ def assess(
             "seed": resampling.seed,
         },
         "baseline": _baseline(confusion, classes),
-        "scores": {name: score.as_dict() for name, score in sums.scores().items()},
+        "scores": {name: score.as_dict() for name, score in scores.items()},
         "validation": {name: score.as_dict() for name, score in held.scores().items()},
         "per_class": sums.per_class(classes),
         "confusion": confusion.tolist(),
         "confused": _confused(confusion, classes),
         "calibration": _calibration(test, len(validation.truth), temperature, sums.chance),
-        "trust": _trust(test, sums.probabilities, resampling),
+        "trust": _trust(test, sums.probabilities, scores["accuracy"], resampling),
     }
 
 
@@ -200,7 +201,9 @@ def _calibration(
     return found
 
 
-def _trust(test: Answers, probabilities: Floats, resampling: Resampling) -> list[dict[str, Any]]:
+def _trust(
+    test: Answers, probabilities: Floats, accuracy: Interval, resampling: Resampling
+) -> list[dict[str, Any]]:
     """Accuracy of the surest answers, from all of them down to a tenth."""
     top, right = probabilities.max(1), probabilities.argmax(1) == test.truth
     thresholds = np.quantile(top, 1 - KEPT)
@@ -217,6 +220,8 @@ def _trust(test: Answers, probabilities: Floats, resampling: Resampling) -> list
         value = float(correct[index] / n[index])
         share = bootstrap.interval(value, shares[:, index], int(n[index]), resampling.confidence)
         share = bootstrap.exact_bounds(share, resampling.confidence)
+        if n[index] == len(top):
+            share = accuracy
         found.append(
             {
                 "threshold": float(threshold),

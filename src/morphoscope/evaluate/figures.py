@@ -21,6 +21,8 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 WIDTH, HEIGHT = 330, 270
+# Width of a digit in the 12 px of the style sheet.
+DIGIT = 7
 COLUMNS = 20
 # A bin of fewer images says so little that the line passes it by.
 ENOUGH = 10
@@ -28,6 +30,11 @@ ENOUGH = 10
 
 def _shares(values: Sequence[float]) -> list[tuple[float, str]]:
     return [(value, f"{value * 100:.0f}\u202f%") for value in values]
+
+
+def _room(ticks: Sequence[tuple[float, str]]) -> int:
+    """Width left of a plot that holds the longest tick."""
+    return max(46, 10 + DIGIT * max(len(words) for _, words in ticks))
 
 
 def share_bar(score: dict[str, Any], title: str) -> str:
@@ -94,12 +101,13 @@ def confidence_plot(top: Floats, right: NDArray[np.bool_]) -> str:
     good = np.histogram(top[right], edges)[0]
     bad = np.histogram(top[~right], edges)[0]
     highest = max(1, int((good + bad).max()))
-    frame = Frame(WIDTH, HEIGHT, (0, 1), (0, highest * 1.04), top=30)
+    y_ticks = [(v, f"{v:,.0f}") for v in nice_ticks(0, highest, 4)]
+    frame = Frame(WIDTH, HEIGHT, (0, 1), (0, highest * 1.04), left=_room(y_ticks), top=30)
     axes = frame.grid(
         x_label="probability the model gave",
         y_label="images",
         x_ticks=_shares([0, 0.2, 0.4, 0.6, 0.8, 1]),
-        y_ticks=[(v, f"{v:,.0f}") for v in nice_ticks(0, highest, 4)],
+        y_ticks=y_ticks,
     )
     bars = []
     for index in range(COLUMNS):
@@ -184,12 +192,14 @@ def curve_plot(
     epochs = [entry["epoch"] for member in history for entry in member]
     low, high = _padded(min(values), max(values))
     first, last = min(epochs), max(epochs)
-    frame = Frame(WIDTH, HEIGHT, (first, max(last, first + 1)), (low, high), top=30)
+    y_ticks = [(v, f"{v:g}") for v in nice_ticks(low, high, 5)]
+    x_range = (first, max(last, first + 1))
+    frame = Frame(WIDTH, HEIGHT, x_range, (low, high), left=_room(y_ticks), top=30)
     axes = frame.grid(
         x_label="epoch",
         y_label=label,
         x_ticks=[(v, f"{v:.0f}") for v in nice_ticks(first, last, 6) if v == int(v)],
-        y_ticks=[(v, f"{v:g}") for v in nice_ticks(low, high, 5)],
+        y_ticks=y_ticks,
     )
     parts = []
     for member, kept in zip(history, best, strict=False):

@@ -178,9 +178,9 @@ def _looks(shown: Shown, positions: Integers, heat: NDArray[np.float32]) -> str:
 
 
 def _explained(model: Model, shown: Shown, n: int, side: int) -> list[dict[str, Any]]:
-    """Half of the images right, half wrong where there are enough, each with its heat."""
+    """Half of the images right, half wrong as far as there are enough, each with its heat."""
     chosen = gallery.choose(shown.probabilities, shown.truth, n)
-    wrong = chosen.surest_wrong[: n // 2]
+    wrong = chosen.surest_wrong[: max(n // 2, n - len(chosen.surest_right))]
     right = chosen.surest_right[: n - len(wrong)]
     positions = np.concatenate([right, wrong])
     for_answer = _heat(model, shown, positions, shown.answer[positions])

@@ -9,6 +9,7 @@ __all__ = ["read_curves"]
 History = list[list[dict[str, Any]]]
 RISE = 0.05
 STILL_FALLING = 0.9
+FEWEST = 3
 
 
 def read_curves(history: History, summary: dict[str, Any]) -> dict[str, Any]:
@@ -26,8 +27,8 @@ def read_curves(history: History, summary: dict[str, Any]) -> dict[str, Any]:
     dict
         ``members``: for each ``best_epoch``, ``epochs``, ``train_loss`` and ``validation_loss`` at
         the best epoch, their ``gap``, the ``rise`` of the validation loss from its lowest to the
-        last epoch (relative), and ``ending``: ``over_trained``, ``still_improving`` or ``level``.
-        ``text``: the same in words.
+        last epoch (relative), and ``ending``: ``over_trained``, ``still_improving``, ``level``, or
+        ``too_few`` below three epochs. ``text``: the same in words.
     """
     said = summary.get("members", [])
     members = [
@@ -58,9 +59,11 @@ def _member(epochs: list[dict[str, Any]], best_epoch: int | None) -> dict[str, A
 
 
 def _ending(lowest: int, epochs: int, rise: float, learned: bool) -> str:
+    if epochs < FEWEST:
+        return "too_few"
     if rise > RISE and learned:
         return "over_trained"
-    if epochs > 1 and lowest + 1 >= STILL_FALLING * epochs:
+    if lowest + 1 >= STILL_FALLING * epochs:
         return "still_improving"
     return "level"
 
@@ -68,24 +71,28 @@ def _ending(lowest: int, epochs: int, rise: float, learned: bool) -> str:
 def _in_words(members: list[dict[str, Any]], augmented: bool) -> str:
     if not members:
         return ""
-    worst = max(members, key=lambda member: member["rise"])
+    endings = {member["ending"] for member in members}
     kept = ", ".join(str(member["best_epoch"]) for member in members)
     sentences = [
         f"The weights kept are those of epoch {kept} of {members[0]['epochs']}."
         if len(members) == 1
         else f"Each of the {len(members)} members keeps the weights of its own best epoch: {kept}."
     ]
-    if worst["ending"] == "over_trained":
+    if "over_trained" in endings:
+        over = [member for member in members if member["ending"] == "over_trained"]
+        worst = max(over, key=lambda member: member["rise"])
         sentences.append(
             f"After epoch {worst['lowest_loss_epoch']} the network began to learn its training "
             f"images by heart: the training loss kept falling while the validation loss rose by "
             f"{worst['rise']:.0%}. More epochs would not help; more images, stronger "
             "augmentation or weight decay would."
         )
-    elif any(member["ending"] == "still_improving" for member in members):
+    elif "still_improving" in endings:
         sentences.append(
             "The validation loss was still falling at the end: more epochs may well help."
         )
+    elif "too_few" in endings:
+        sentences.append("There are too few epochs to tell whether more would help or over-train.")
     else:
         sentences.append(
             "The validation loss had levelled off without rising: no sign of over-training."

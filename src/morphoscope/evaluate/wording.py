@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from morphoscope.evaluate.calibration import HIGHEST, LOWEST
+
 __all__ = ["cautions", "decimal", "duration", "headline", "percent", "span", "trust_in_words"]
 
 Metrics = dict[str, Any]
 THIN = "\u202f"
 FEW = 30
 WEAK_F1 = 0.5
+NO_WIDTH = 1e-9
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -24,6 +27,9 @@ def decimal(value: float, digits: int = 3) -> str:
 
 def span(score: dict[str, Any], *, as_percent: bool = False) -> str:
     """Interval of a score: ``0.851–0.896``."""
+    # Resampling that never moves a score, as with one answer for all, tells nothing of its error.
+    if score["high"] - score["low"] < NO_WIDTH:
+        return "interval not known"
     if as_percent:
         return f"{score['low'] * 100:.1f}–{score['high'] * 100:.1f}{THIN}%"
     return f"{score['low']:.3f}–{score['high']:.3f}"
@@ -70,14 +76,8 @@ def trust_in_words(metrics: Metrics) -> list[str]:
         f"{chance * 100:.1f} would be expected by chance from a perfectly calibrated model on as "
         "many images."
     ]
-    temperature = calibration["temperature"]
-    if temperature != 1:
-        manner = "too sure of itself" if temperature > 1 else "too modest"
-        sentences.append(
-            f"As trained it was {manner} (error {calibration['before']['ece'] * 100:.1f} points); "
-            f"a temperature of {temperature:.2f}, fitted on {calibration['n_validation']:,} "
-            "validation images, corrects that without changing any answer."
-        )
+    if calibration["temperature"] != 1:
+        sentences.append(_temperature_in_words(calibration))
     half = min(metrics["trust"], key=lambda entry: abs(entry["share"] - 0.5))
     sentences.append(
         f"The surest {percent(half['share'], 0)} of the answers, those with a probability of at "
@@ -85,6 +85,35 @@ def trust_in_words(metrics: Metrics) -> list[str]:
         f"({span(half['accuracy'], as_percent=True)})."
     )
     return sentences
+
+
+def _temperature_in_words(calibration: dict[str, Any]) -> str:
+    """Say whether the temperature, fitted on validation, helped on the test images too."""
+    temperature, before, after = (calibration[key] for key in ("temperature", "before", "after"))
+    fitted = (
+        f"a temperature of {temperature:.2f}, fitted on {calibration['n_validation']:,} "
+        "validation images,"
+    )
+    # Compared as they are shown, to three digits.
+    fell = [round(after[key], 3) < round(before[key], 3) for key in ("ece", "log_loss")]
+    if all(fell):
+        manner = "too sure of itself" if temperature > 1 else "too modest"
+        sentence = (
+            f"As trained it was {manner} (error {before['ece'] * 100:.1f} points); {fitted} lowers "
+            f"the error to {after['ece'] * 100:.1f} points without changing any answer."
+        )
+    else:
+        sentence = (
+            f"{fitted.capitalize()} did not {'clearly ' * any(fell)}help on the test images: error "
+            f"{before['ece'] * 100:.1f} points before, {after['ece'] * 100:.1f} after; log loss "
+            f"{decimal(before['log_loss'])} before, {decimal(after['log_loss'])} after."
+        )
+    if not LOWEST * 1.001 < temperature < HIGHEST * 0.999:
+        sentence += (
+            f" The temperature ended at a bound of its search ({LOWEST:g} to {HIGHEST:g}): most "
+            "likely there are too few validation images to fit it."
+        )
+    return sentence
 
 
 def cautions(metrics: Metrics) -> list[str]:

@@ -12,22 +12,23 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet as pq
 
+from morphoscope.acquire.listing import absolute, is_image
 from morphoscope.catalog import atomic_path
 from morphoscope.errors import SourceError
 from morphoscope.images import IMAGE_SUFFIXES
-from morphoscope.predict.tables import is_table, table_rows
+from morphoscope.predict.tables import Row, is_table, named, table_rows
 
 __all__ = ["Listing", "write_listing"]
 
 SCHEMA = pa.schema([("id_str", pa.string()), ("file_loc", pa.string())])
-Row = tuple[str | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,11 @@ class Listing:
     def shard(self, index: int) -> pa.Table:
         """Columns ``id_str`` and ``file_loc`` (absolute, or null) of one shard."""
         return pq.ParquetFile(self.path).read_row_group(index)
+
+    def names(self, file: Path) -> bool:
+        """Whether a file is among those to classify."""
+        columns = (self.shard(index)["file_loc"] for index in range(self.shards))
+        return any(pa.compute.any(pa.compute.equal(c, str(file))).as_py() for c in columns)
 
 
 def write_listing(
@@ -113,19 +119,19 @@ def write_listing(
 
 def _rows(images: str | Path, id_column: str, file_column: str) -> Iterator[Row]:
     text = str(images)
-    path = Path(text).expanduser().absolute()
+    path = absolute(Path(text).expanduser())
     if path.is_dir():
         if not id_column and not file_column and _holds_images(path):
-            return _named(_walk(path))
+            return map(named, _walk(path))
         return table_rows(path, id_column, file_column)
     if path.is_file():
         if is_table(path):
             return table_rows(path, id_column, file_column)
-        return _named([str(path)])
+        return iter([named(str(path))])
     if "::" in text:
-        return _named([str(path)])
+        return iter([named(str(path))])
     if glob.has_magic(text):
-        return _named(_matching(text))
+        return map(named, _matching(text))
     raise SourceError(
         f"there is no {images}", expected="a folder, a pattern, an image or a table of images"
     )
@@ -151,20 +157,10 @@ def _walk(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[str]:
             continue
         if entry.is_dir():
             yield from _walk(Path(entry.path), above | {real})
-        elif _suffix(entry.name):
+        elif is_image(entry.name):
             yield entry.path
 
 
 def _matching(pattern: str) -> list[str]:
     found = glob.glob(str(Path(pattern).expanduser()), recursive=True)  # noqa: PTH207 - absolute too
-    return sorted(str(path.absolute()) for path in map(Path, found) if path.is_file())
-
-
-def _suffix(name: str) -> str:
-    return max((s for s in IMAGE_SUFFIXES if name.lower().endswith(s)), key=len, default="")
-
-
-def _named(files: Iterable[str]) -> Iterator[Row]:
-    for file in files:
-        name = Path(file).name
-        yield name[: len(name) - len(_suffix(name))], file
+    return sorted(str(absolute(path)) for path in map(Path, found) if path.is_file())

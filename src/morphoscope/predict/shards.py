@@ -21,7 +21,7 @@ from morphoscope.catalog import METADATA_KEY, atomic_path, write_table
 from morphoscope.errors import StageError
 from morphoscope.predict.inputs import Listing
 
-__all__ = ["PARTS", "SUMMARY", "Shards", "Work", "read_metadata", "tally"]
+__all__ = ["Shards", "Work", "clear", "read_metadata", "require_own", "tally"]
 
 PARTS = "part-*.parquet"
 SUMMARY = "_metadata.json"
@@ -162,6 +162,41 @@ def read_metadata(path: Path) -> dict[str, Any]:
         return dict(json.loads(stored.get(METADATA_KEY.encode(), b"{}")))
     except (pa.ArrowException, OSError, ValueError):
         return {}
+
+
+def require_own(folder: Path) -> None:
+    """Raise unless this package wrote all parts that a folder holds: others call theirs so too.
+
+    Raises
+    ------
+    StageError
+        There is a file of someone else's.
+    """
+    for path in _results(folder):
+        if not _is_own(path):
+            raise StageError(
+                f"{folder} holds {path.name}, which Morphoscope did not write",
+                do="name another --out",
+            )
+
+
+def clear(folder: Path) -> None:
+    """Remove the parts that this package wrote."""
+    for path in filter(_is_own, _results(folder)):
+        path.unlink()
+
+
+def _results(folder: Path) -> list[Path]:
+    return sorted([*folder.glob(PARTS), *folder.glob(SUMMARY)])
+
+
+def _is_own(path: Path) -> bool:
+    if path.name != SUMMARY:
+        return bool(read_metadata(path).get("work"))
+    try:
+        return "work" in json.loads(path.read_text())
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def tally(paths: list[Path]) -> dict[str, dict[str, int]]:

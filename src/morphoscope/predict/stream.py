@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from morphoscope.bundle import open_bundle
+from morphoscope.acquire.listing import absolute
+from morphoscope.bundle import Bundle, open_bundle
 from morphoscope.catalog import TABLE_SUFFIXES
 from morphoscope.engine import Engine, cores
 from morphoscope.errors import CatalogueError, StageError
-from morphoscope.predict.answers import Answer, Chunk, answer
+from morphoscope.predict.answers import Answer, Chunk, answer, trained_sizes
 from morphoscope.predict.inputs import write_listing
-from morphoscope.predict.shards import PARTS, SUMMARY, Shards, read_metadata, tally
+from morphoscope.predict.shards import Shards, clear, read_metadata, require_own, tally
 from morphoscope.progress import progress
 
 __all__ = ["predict"]
@@ -64,28 +65,32 @@ def predict(
     batch
         Images that go to a worker at once.
     force
-        Start anew, over the result and the parts of another run.
+        Start anew, over the result and the parts of another run, and never over other files.
 
     Returns
     -------
     dict
         ``n``, ``classes`` and ``flagged`` (counts), ``kept`` (rows of an earlier, cut-off run),
-        ``images_per_s`` of this run, ``model``, ``out``.
+        ``images_per_s`` of this run, ``model``, ``out``, ``warnings`` (what a person should know,
+        one sentence each; of the images of this run).
 
     Raises
     ------
     BundleError, SourceError, CatalogueError
         The model, the images or the table cannot be used, or ``out`` cannot be written.
     StageError
-        ``out`` holds, or another process makes, the result of another run.
+        ``out`` holds, or another process makes, the result of another run; or it is the input,
+        or holds parts that this package did not write.
     """
     out = Path(out).expanduser().absolute()
     began = time.monotonic()
     opened = open_bundle(bundle)
     joined = _is_file(out)
-    with _reserved(out.with_name(f"{out.name}.parts") if joined else out) as folder:
-        if force:
-            _clear(folder)
+    parts = out.with_name(f"{out.name}.parts") if joined else out
+    _require_not_input(images, out, parts)
+    warnings: list[str] = []
+    with _reserved(parts, passing=joined) as folder:
+        require_own(folder)
         listing = write_listing(
             images,
             folder / LISTING,
@@ -93,12 +98,17 @@ def predict(
             id_column=id_column,
             file_column=file_column,
         )
+        if joined and out.exists() and listing.names(absolute(out)):
+            raise _is_input(out)
         shards = Shards(folder, opened, listing)
+        if force:
+            clear(folder)
         if joined and out.exists() and not force:
             _require_same(out, shards)
             made, counts = 0, tally([out])
         else:
-            made = _fill(shards, engine, batch)
+            made, other_size = _fill(shards, engine, batch)
+            warnings = _size_warnings(opened, *other_size)
             counts = tally(shards.paths())
             _finish(shards, out if joined else None)
     return {
@@ -108,6 +118,7 @@ def predict(
         "images_per_s": round(made / (time.monotonic() - began), 1),
         "model": opened.id,
         "out": str(out),
+        "warnings": warnings,
     }
 
 
@@ -122,9 +133,25 @@ def _is_file(out: Path) -> bool:
     return True
 
 
+def _require_not_input(images: str | Path, *places: Path) -> None:
+    """Raise where a result would be written over the images or the table, also by a link."""
+    source = Path(images).expanduser()
+    for place in places:
+        if source.exists() and place.exists() and place.samefile(source):
+            raise _is_input(place)
+
+
+def _is_input(place: Path) -> StageError:
+    return StageError(f"{place} is itself an input", do="name another --out")
+
+
 @contextmanager
-def _reserved(folder: Path) -> Iterator[Path]:
-    """Folder of the parts, for this process alone; gone afterwards if it then holds no part."""
+def _reserved(folder: Path, *, passing: bool) -> Iterator[Path]:
+    """Folder of the parts, for this process alone.
+
+    Without a part it is gone afterwards, if it is new or only serves a file (``passing``).
+    """
+    passing = passing or not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / LOCK).open("w")
@@ -144,13 +171,9 @@ def _reserved(folder: Path) -> Iterator[Path]:
         finally:
             for name in (LISTING, LOCK):
                 (folder / name).unlink(missing_ok=True)
-            with suppress(OSError):
-                folder.rmdir()
-
-
-def _clear(folder: Path) -> None:
-    for path in (*folder.glob(PARTS), folder / SUMMARY):
-        path.unlink(missing_ok=True)
+            if passing:
+                with suppress(OSError):
+                    folder.rmdir()
 
 
 def _require_same(out: Path, shards: Shards) -> None:
@@ -159,8 +182,8 @@ def _require_same(out: Path, shards: Shards) -> None:
         raise StageError(f"{out} exists", do="write it anew with --force, or name another --out")
 
 
-def _fill(shards: Shards, engine: Engine, batch: int) -> int:
-    """Make the missing parts and return the number of rows in them."""
+def _fill(shards: Shards, engine: Engine, batch: int) -> tuple[int, tuple[int, int]]:
+    """Make the missing parts; rows in them, images of a size new to the model, and all images."""
     listing, pending = shards.listing, shards.missing()
     rows = sum(listing.rows_of(shard) for shard in pending)
     chunks = _chunks(shards, pending, batch, max(1, cores() // engine.workers))
@@ -168,14 +191,28 @@ def _fill(shards: Shards, engine: Engine, batch: int) -> int:
     few = rows <= 2 * batch
     answers = map(answer, chunks) if few else (found for _, found in engine.map(answer, chunks))
     open_shards: dict[int, list[Answer]] = {}
+    other_size = good = 0
     with progress("predict", listing.rows, done=listing.rows - rows) as advance:
         for found in answers:
             parts = open_shards.setdefault(found.shard, [])
             parts.append(found)
+            other_size += found.other_size
+            good += found.flags.count(None)
             advance(len(found.flags))
             if sum(len(part.flags) for part in parts) == listing.rows_of(found.shard):
                 _write(shards, found.shard, open_shards.pop(found.shard))
-    return rows
+    return rows, (other_size, good)
+
+
+def _size_warnings(bundle: Bundle, other_size: int, good: int) -> list[str]:
+    if 2 * other_size <= good:
+        return []
+    sizes = trained_sizes(bundle)
+    commonest = ", ".join(sorted(sizes, key=lambda size: -sizes[size])[:3])
+    return [
+        f"{other_size:,} of {good:,} images are not of a size that the model was trained on "
+        f"({commonest}{', …' if len(sizes) > 3 else ''}): it knows that pixel scale and frame only"
+    ]
 
 
 def _chunks(shards: Shards, pending: list[int], batch: int, threads: int) -> Iterator[Chunk]:
@@ -198,7 +235,7 @@ def _finish(shards: Shards, out: Path | None) -> None:
         shards.describe()
     else:
         shards.join(out)
-        _clear(shards.folder)
+        clear(shards.folder)
         _sweep(out.parent, out.name)
     _sweep(shards.folder, "")
 

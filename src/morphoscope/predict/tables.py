@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,19 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from morphoscope.acquire.listing import as_text, stem
 from morphoscope.catalog import ASTROPY_FORMATS, TABLE_SUFFIXES
 from morphoscope.errors import CatalogueError, SourceError
+from morphoscope.images import HDF5_ROW
 
-__all__ = ["is_table", "table_rows"]
+__all__ = ["Row", "is_table", "named", "table_rows"]
 
 BLOCK_ROWS = 16_384
 BLOCK_BYTES = 1 << 20
 ID_NAMES = ("id_str", "objid", "id", "galaxyid", "object_id", "objectid", "source_id", "name")
 FILE_NAMES = ("file_loc", "file", "path", "filename", "file_name", "image", "image_path")
 Columns = dict[str, list[Any]]
+Row = tuple[str | None, str | None]
 
 
 def is_table(path: Path) -> bool:
@@ -31,9 +35,21 @@ def is_table(path: Path) -> bool:
     return suffix in TABLE_SUFFIXES
 
 
-def table_rows(
-    path: Path, id_column: str, file_column: str
-) -> Iterator[tuple[str | None, str | None]]:
+def named(file: str) -> Row:
+    """Name and file of an image, in UTF-8 whatever the disk holds.
+
+    Examples
+    --------
+    >>> named("/d/12.fits.gz"), named("/d/G.h5::images[1]")
+    (('12', '/d/12.fits.gz'), ('G::images[1]', '/d/G.h5::images[1]'))
+    """
+    file = as_text(file)
+    row = HDF5_ROW.fullmatch(file)
+    name = f"{Path(row['file']).stem}::{row['dataset']}[{row['index']}]" if row else stem(file)
+    return name or None, file
+
+
+def table_rows(path: Path, id_column: str, file_column: str) -> Iterator[Row]:
     """Name and file of every row; relative files start where the table lies.
 
     Raises
@@ -46,7 +62,8 @@ def table_rows(
             files = [_text(value) for value in block["file"]]
             names = [_text(value) for value in block.get("id", [None] * len(files))]
             for name, file in zip(names, files, strict=True):
-                yield (name or (Path(file).stem if file else None)), _resolve(path.parent, file)
+                own, found = _located(path.parent, file)
+                yield name or own, found
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
         if isinstance(error, CatalogueError | SourceError):
             raise
@@ -61,8 +78,11 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value).strip() or None
 
 
-def _resolve(folder: Path, file: str | None) -> str | None:
-    return None if file is None else str(folder / file)
+def _located(folder: Path, file: str | None) -> Row:
+    if file is None:
+        return None, None
+    # Tables written on Windows part folders by backslashes.
+    return named(os.path.normpath(folder / file.replace("\\", "/")))
 
 
 def _blocks(path: Path, id_column: str, file_column: str) -> Iterator[Columns]:

@@ -33,15 +33,16 @@ def allocate(path: Path, shape: tuple[int, ...]) -> None:
         There is no room for it.
     """
     header = npy_header(shape)
-    needed = len(header) + math.prod(shape)
+    size = len(header) + math.prod(shape)
+    needed = size + SLACK_BYTES
     held = path.stat().st_blocks * 512 if path.exists() else 0
     free = shutil.disk_usage(path.parent).free + held
-    if needed + SLACK_BYTES > free:
+    if needed > free:
         raise _no_room(path, needed, free)
     try:
         with path.open("r+b" if path.exists() else "w+b") as handle:
-            handle.truncate(needed)
-            _reserve(handle.fileno(), needed)
+            handle.truncate(size)
+            _reserve(handle.fileno(), size)
             handle.write(header)
             os.fsync(handle.fileno())
     except OSError as error:
@@ -63,7 +64,7 @@ def _reserve(descriptor: int, size: int) -> None:
 
 def _no_room(path: Path, needed: int, free: int) -> DiskSpaceError:
     return DiskSpaceError(
-        f"{path} needs {needed:,} bytes and {free:,} are free",
+        f"{path} and the tables beside it need {needed:,} bytes and {free:,} are free",
         do="free some space, or choose a smaller prepare.size; then run again",
         needed=needed,
         free=free,

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from morphoscope.catalog import read_catalogue, require_columns, write_catalogue
+from morphoscope.catalog import free_names, read_catalogue, require_columns, write_catalogue
 from morphoscope.errors import SplitError
 from morphoscope.recipe import SplitSettings
 from morphoscope.split.groups import find_groups
@@ -56,10 +56,11 @@ def split(settings: SplitSettings, *, catalogue: Path, seed: int, out: Path) -> 
     """
     source = read_catalogue(catalogue)
     require_columns(source.frame, ("class",), where=str(catalogue))
-    frame = source.frame.with_row_index("row").sort("id_str")
+    order = source.frame["id_str"].arg_sort()
+    frame = source.frame[order]
     classes = source.metadata.get("classes") or frame["class"].unique().sort().to_list()
     before = read_assignments(out, settings, seed)
-    table = frame.select("row", "id_str", "class", group=find_groups(frame, settings))
+    table = frame.select("id_str", "class", row=order, group=find_groups(frame, settings))
     table = _assigned(table, classes, before, settings, seed)
     _require_galaxies(table, settings)
     kept, moved = _compared(table, before)
@@ -68,9 +69,7 @@ def split(settings: SplitSettings, *, catalogue: Path, seed: int, out: Path) -> 
     warnings += _position_warnings(frame, settings) + _moved_warnings(moved)
     write_assignments(out, table, before, settings, seed)
     columns = ["split", "group", "fold"] if settings.kind == "kfold" else ["split", "group"]
-    taken = {name for name in columns if name in source.frame.columns}
-    renamed = source.frame.rename({name: f"{name}_source" for name in taken})
-    divided = renamed.hstack(table.sort("row").select(columns))
+    divided = free_names(source.frame, columns).hstack(table.sort("row").select(columns))
     write_catalogue(out / "catalogue.parquet", divided, source.metadata)
     sizes = table["group"].value_counts()["count"]
     return {
@@ -119,7 +118,7 @@ def _assigned(
 def _with_parts(table: pl.DataFrame, parts: Numbers, folds: Numbers | None) -> pl.DataFrame:
     fold = pl.lit(None) if folds is None else pl.Series(folds)
     return table.with_columns(
-        pl.Series("split", np.array(SPLITS)[parts], pl.String), fold.cast(pl.Int8).alias("fold")
+        pl.Series("split", np.array(SPLITS)[parts], pl.String), fold.cast(pl.Int32).alias("fold")
     )
 
 

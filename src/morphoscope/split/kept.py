@@ -18,7 +18,7 @@ from morphoscope.recipe import SplitSettings
 __all__ = ["ASSIGNMENTS", "read_assignments", "write_assignments"]
 
 ASSIGNMENTS = "assignments.parquet"
-COLUMNS = pl.Schema({"id_str": pl.String, "split": pl.String, "fold": pl.Int8})
+COLUMNS = pl.Schema({"id_str": pl.String, "split": pl.String, "fold": pl.Int32})
 MADE_WITH = "made_with"
 
 
@@ -52,7 +52,7 @@ def _given(settings: SplitSettings) -> pl.DataFrame:
             expected="train, validation or test",
             do="mend that table",
         )
-    columns = [pl.col("id_str").cast(pl.String), "split", pl.lit(None, pl.Int8).alias("fold")]
+    columns = [pl.col("id_str").cast(pl.String), "split", pl.lit(None, pl.Int32).alias("fold")]
     return frame.select(columns).unique("id_str", maintain_order=True)
 
 
