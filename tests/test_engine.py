@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -73,3 +75,17 @@ def test_an_item_that_kills_every_worker_is_named() -> None:
         pytest.raises(EngineError, match="item 0 ended every worker"),
     ):
         list(engine.map(die, [1]))
+
+
+def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from morphoscope.engine import open_engine\n"
+        "from morphoscope.recipe import EngineSettings\n"
+        "with open_engine(EngineSettings(workers=2)) as engine:\n"
+        "    list(engine.map(str, [1]))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "did not start" in done.stderr
+    assert "__main__" in done.stderr.splitlines()[-1]

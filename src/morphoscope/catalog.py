@@ -50,8 +50,8 @@ TABLE_SUFFIXES = frozenset({".csv", ".parquet", *ASTROPY_FORMATS})
 # What the stages add; a person who looks for a column seldom means one of these.
 ADDED = frozenset({"id_str", "file_loc", "ny", "nx", "pixel_sha256"})
 # Bytes of a CSV that polars parses at a time. Left to itself it holds most of a file in memory: of
-# 334 MB with 38 columns it took 385 MB at its peak to read 8 of them, and takes 200 MB like this, as
-# fast; of 1 MB each it takes 165 MB, but a quarter longer.
+# 334 MB with 38 columns it took 385 MB at its peak to read 8 of them. Like this it takes 200 MB and
+# no longer; with 1 MB it takes 165 MB and a quarter longer.
 os.environ.setdefault("POLARS_CSV_CHUNK_SIZE", "4000000")
 
 

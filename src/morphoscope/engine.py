@@ -129,17 +129,25 @@ def _start_local(workers: int) -> Client:
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     dask.config.set({"distributed.worker.daemon": True})
-    with _deaf_to_ctrl_c():
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            # None would still ask for port 8787, and warn when a second run is on the machine.
-            dashboard_address="127.0.0.1:0",
-            memory_limit=0,
-            # A worker says so when its scheduler closes first; what matters comes back as an error.
-            silence_logs=logging.CRITICAL,
-        )
+    try:
+        with _deaf_to_ctrl_c():
+            cluster = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                # None would still ask for port 8787, and warn when a second run is on the machine.
+                dashboard_address="127.0.0.1:0",
+                memory_limit=0,
+                # A worker says so when its scheduler closes first; what matters comes back as an
+                # error.
+                silence_logs=logging.CRITICAL,
+            )
+    except RuntimeError as error:
+        raise EngineError(
+            f"the {workers} worker processes did not start ({error})",
+            do="in a script, call this under `if __name__ == '__main__':`; "
+            "or set engine.kind to inline",
+        ) from error
     return Client(cluster)
 
 
