@@ -62,6 +62,14 @@ def test_fits_and_votable_keep_the_metadata(tmp_path: Path) -> None:
 
     write_table(tmp_path / "t.fits", FRAME, {"model": "m-1"})
     assert "model: m-1" in " ".join(Table.read(tmp_path / "t.fits").meta["comments"])
+    write_table(tmp_path / "t.vot", FRAME, {"model": "m-1"})
+    assert "model: m-1" in Table.read(tmp_path / "t.vot").meta["description"]
+
+
+def test_a_votable_is_written_in_binary(tmp_path: Path) -> None:
+    # Astropy's writer of text harms memory; what it harms shows up much later, if at all.
+    write_table(tmp_path / "t.vot", FRAME, {})
+    assert "<BINARY2>" in (tmp_path / "t.vot").read_text()
 
 
 def test_a_csv_with_mark_and_windows_line_ends_reads(tmp_path: Path) -> None:

@@ -318,6 +318,7 @@ def _write_astropy(
         else:
             columns[name] = series.to_numpy()
     table = Table(columns)
+    how = {}
     text = {str(k): v if isinstance(v, str) else json.dumps(v) for k, v in metadata.items()}
     if format_name == "fits":
         lines = [_ascii(f"{key}: {value}") for key, value in text.items()]
@@ -327,12 +328,14 @@ def _write_astropy(
     elif format_name == "votable":
         # The only part of ``meta`` that astropy writes into a VOTable.
         table.meta["description"] = "\n".join(f"{key}: {value}" for key, value in text.items())
+        # As text, astropy (8.0, its issue 20419) now and then writes beyond its memory.
+        how = {"tabledata_format": "binary2"}
     else:
         table.meta.update(text)
     with warnings.catch_warnings():
         # A VOTable's ids cannot hold a space, its names can: astropy tells of every one.
         warnings.simplefilter("ignore")
-        table.write(path, format=format_name, overwrite=True)
+        table.write(path, format=format_name, overwrite=True, **how)
 
 
 def _ascii(text: str) -> str:
