@@ -20,7 +20,6 @@ ORDER = [
     "progress",
     "catalog",
     "recipe",
-    "recipe_help",
     "provenance",
     "engine",
     "images",

@@ -11,7 +11,7 @@ import typer
 
 from morphoscope import errors
 from morphoscope.cli import app
-from morphoscope.recipe_help import describe_settings
+from morphoscope.recipe.words import describe_settings
 from morphoscope.stages import STAGES
 
 ROOT = Path(__file__).parent.parent

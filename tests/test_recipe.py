@@ -8,7 +8,7 @@ import pytest
 
 from morphoscope.errors import RecipeError
 from morphoscope.recipe import Recipe, load_recipe
-from morphoscope.recipe_help import describe_settings
+from morphoscope.recipe.words import describe_settings
 
 ROOT = Path(__file__).parent.parent
 
@@ -113,3 +113,19 @@ def test_every_setting_is_described() -> None:
         for setting, description in nested.items():
             assert description.description, f"{name}.{setting} has no description"
             assert description.description in text
+
+
+def test_a_search_space_names_what_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text('name = "r"\n[search.space."train.learning_rate"]\nlow = 1e-4\nhihg = 1e-2\n')
+    with pytest.raises(RecipeError, match=r"hihg', did you mean 'high'"):
+        load_recipe(path)
+    path.write_text('name = "r"\n[search.space."train.network"]\nchoices = []\n')
+    with pytest.raises(RecipeError, match="either choices, or low and high"):
+        load_recipe(path)
+
+
+def test_files_that_a_recipe_names_lie_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text('name = "r"\n[train]\nweights = "w.safetensors"\n')
+    assert load_recipe(path).train.weights == str(tmp_path / "w.safetensors")

@@ -180,7 +180,7 @@ def settings(
     section: Annotated[str, typer.Argument(help="Section of the recipe; empty: all.")] = "",
 ) -> None:
     """List the settings of a recipe with their defaults."""
-    from morphoscope.recipe_help import describe_settings
+    from morphoscope.recipe.words import describe_settings
 
     try:
         print(describe_settings(section), end="")

@@ -47,7 +47,16 @@ from morphoscope.provenance import (
 from morphoscope.recipe import Recipe
 from morphoscope.stages import STAGES, Job, Stage
 
-__all__ = ["StageStatus", "read_run", "run_stage", "run_stages", "status"]
+__all__ = [
+    "StageStatus",
+    "opened",
+    "prepared",
+    "read_run",
+    "run_if_needed",
+    "run_stage",
+    "run_stages",
+    "status",
+]
 
 RECIPE = "recipe.json"
 # Errors that say that a stage cannot do what was asked, and not that it failed on the way.
@@ -95,17 +104,17 @@ def run_stages(
     """
     records = {}
     again = force
-    with _opened(recipe, run) as job:
+    with opened(recipe, run) as job:
         for stage in STAGES.values():
             again = again or stage.name == first
-            records[stage.name] = _run_if_needed(stage, job, force=again)
+            records[stage.name] = run_if_needed(stage, job, force=again)
     return records
 
 
 def run_stage(recipe: Recipe, run: Path, name: str, *, force: bool = False) -> StageRecord:
     """Run one stage alone; the stages that it needs must be up to date."""
     stage = STAGES[name]
-    with _opened(recipe, run) as job:
+    with opened(recipe, run) as job:
         for earlier in STAGES.values():
             if earlier.name == name:
                 break
@@ -115,7 +124,7 @@ def run_stage(recipe: Recipe, run: Path, name: str, *, force: bool = False) -> S
                     f"{name} needs {earlier.name}, which is {found.state} ({found.why})",
                     do=f"run `morphoscope {earlier.name}` first, or `morphoscope run`",
                 )
-        return _run_if_needed(stage, job, force=force)
+        return run_if_needed(stage, job, force=force)
 
 
 def status(recipe: Recipe, run: Path) -> list[StageStatus]:
@@ -152,7 +161,8 @@ def read_run(run: Path) -> Recipe:
 
 
 @contextmanager
-def _opened(recipe: Recipe, run: Path) -> Iterator[Job]:
+def opened(recipe: Recipe, run: Path) -> Iterator[Job]:
+    """Open a run folder, for this process alone, with the engine of the recipe."""
     _require_apart(run, Job(recipe, run).data)
     try:
         run.mkdir(parents=True, exist_ok=True)
@@ -172,6 +182,34 @@ def _opened(recipe: Recipe, run: Path) -> Iterator[Job]:
             yield Job(recipe, run, engine)
 
 
+def prepared(job: Job, variant: Recipe) -> Job:
+    """Prepare the images of a variant of a job's recipe, in its run folder.
+
+    Galaxies, classes and splits are those of the job; where ``prepare`` differs the images lie in
+    ``stores/<digest of the settings>``.
+
+    Raises
+    ------
+    RecipeError
+        The variant has other galaxies, classes or splits.
+    """
+    for section in ("acquire", "simulate", "clean", "split", "seed"):
+        if getattr(variant, section) != getattr(job.recipe, section):
+            raise RecipeError(
+                f"the variant has another {section}",
+                expected="the same galaxies, classes and splits",
+                do="leave that section alone, or use a recipe of its own",
+            )
+    places = {}
+    if variant.prepare != job.recipe.prepare:
+        digest = settings_digest(variant.prepare.model_dump())[:12]
+        places["prepare"] = job.run / "stores" / digest
+    own = replace(job, recipe=variant, places=places)
+    for name in ("acquire", "clean", "split", "prepare"):
+        run_if_needed(STAGES[name], own)
+    return own
+
+
 def _require_apart(run: Path, data: Path | None) -> None:
     """The data must not change by what a run writes."""
     if data is not None and run.resolve().is_relative_to(data.resolve()):
@@ -181,8 +219,10 @@ def _require_apart(run: Path, data: Path | None) -> None:
         )
 
 
-def _run_if_needed(stage: Stage, job: Job, *, force: bool) -> StageRecord:
-    folder, former = job.folder(stage.name), job.run / f".{stage.name}.former"
+def run_if_needed(stage: Stage, job: Job, *, force: bool = False) -> StageRecord:
+    """Run a stage of an open run if it is not up to date; its record."""
+    folder = job.folder(stage.name)
+    former = folder.with_name(f".{folder.name}.former")
     if not former.exists():
         _require_own(folder, stage.keeps)
     fingerprint = _fingerprint(stage, job)

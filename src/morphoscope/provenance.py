@@ -38,7 +38,7 @@ RECORD = "stage.json"
 PACKAGE = Path(__file__).parent
 # What words messages, draws bars, names settings (their values are digested) or places work
 # changes no result.
-WITHOUT_EFFECT = frozenset({"engine.py", "errors.py", "progress.py", "provenance.py", "recipe.py"})
+WITHOUT_EFFECT = frozenset({"engine.py", "errors.py", "progress.py", "provenance.py", "recipe"})
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def code_digest(modules: Iterable[str]) -> str:
     seen: set[Path] = set()
     while pending:
         path = pending.pop()
-        if path in seen or path.name in WITHOUT_EFFECT:
+        if path in seen or path.relative_to(PACKAGE).parts[0] in WITHOUT_EFFECT:
             continue
         seen.add(path)
         pending.extend(_imports(path))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -21,11 +21,16 @@ __all__ = ["STAGES", "Job", "Stage"]
 
 @dataclass(frozen=True)
 class Job:
-    """One recipe, its run folder and the engine that works for it."""
+    """One recipe, its run folder and the engine that works for it.
+
+    ``places`` names the folders of stages that lie elsewhere than in ``run/<stage>``, as those of
+    a variant of the recipe that shares the rest with it.
+    """
 
     recipe: Recipe
     run: Path
     engine: Engine | None = None
+    places: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def data(self) -> Path | None:
@@ -57,11 +62,11 @@ class Job:
 
     def folder(self, stage: str) -> Path:
         """Folder of a stage."""
-        return self.run / stage
+        return self.places.get(stage, self.run / stage)
 
     def catalogue(self, stage: str) -> Path:
         """Catalogue that a stage wrote."""
-        return self.run / stage / "catalogue.parquet"
+        return self.folder(stage) / "catalogue.parquet"
 
     def working_engine(self) -> Engine:
         """Return the engine; a job that only asks has none."""

@@ -7,7 +7,10 @@ from typing import Any, Literal, get_origin
 
 from pydantic import BaseModel
 
-from morphoscope.recipe import ClassRule, Download, DropRule, Recipe, Section
+from morphoscope.recipe.data import ClassRule, Download, DropRule
+from morphoscope.recipe.experiment import Recipe
+from morphoscope.recipe.section import Section
+from morphoscope.recipe.study import Span, Variant
 
 __all__ = ["describe_settings"]
 
@@ -15,6 +18,8 @@ NESTED: tuple[tuple[str, str, type[Section]], ...] = (
     ("acquire", "[[acquire.downloads]]", Download),
     ("clean", "[[clean.classes]]", ClassRule),
     ("clean", "[[clean.drop]]", DropRule),
+    ("search", '[search.space."train.learning_rate"]', Span),
+    ("compare", "[[compare.variants]]", Variant),
 )
 
 

@@ -1,0 +1,153 @@
+"""Settings of the data: acquire, simulate, clean, split, prepare."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from morphoscope.recipe.section import Section
+
+__all__ = [
+    "AcquireSettings",
+    "ClassRule",
+    "CleanSettings",
+    "Download",
+    "DropRule",
+    "PrepareSettings",
+    "SimulateSettings",
+    "SplitSettings",
+]
+
+
+class Download(Section):
+    """One file to fetch before the source is read."""
+
+    url: str = Field(description="Address of the file.")
+    name: str = Field(description="File name under the data folder.")
+    sha256: str = Field(description="Expected SHA-256, hexadecimal.")
+    size_bytes: int | None = Field(None, description="Expected size in bytes.", gt=0)
+
+
+class AcquireSettings(Section):
+    """Where labelled images come from."""
+
+    source: Literal["simulated", "folder", "table", "galaxy_zoo", "galaxy10"] = Field(
+        "simulated",
+        description="Kind of source: simulated galaxies, a folder by class, images beside a "
+        "table, the Kaggle Galaxy Challenge (zip or unpacked), or a Galaxy10 HDF5 file.",
+    )
+    data: str = Field("", description="Path of the data; `--data` overrides it.")
+    table: str = Field("labels.csv", description="Table of labels, relative to `data` (table).")
+    images: str = Field("", description="Folder of images, relative to `data` (table).")
+    id_column: str = Field("", description="Column of unique names; empty: the file's stem.")
+    file_column: str = Field("file", description="Column of image paths; empty: `<id>.<suffix>`.")
+    ra_column: str = Field("ra", description="Column of right ascension (deg, ICRS), if any.")
+    dec_column: str = Field("dec", description="Column of declination (deg, ICRS), if any.")
+    downloads: list[Download] = Field([], description="Files to fetch into `data` first.")
+    licence: str = Field("", description="Licence of the data, written into the catalogue.")
+    citation: str = Field("", description="What to cite for the data.")
+
+
+class SimulateSettings(Section):
+    """Galaxies of known truth, drawn when `acquire.source` is `simulated`."""
+
+    n: int = Field(3000, description="Number of galaxies.", ge=10)
+    size: int = Field(96, description="Side of a cutout (pixels).", ge=32, le=512)
+    pixel_scale: float = Field(0.396, description="Pixel scale (arcsec/pixel).", ge=0.05, le=5)
+    psf_fwhm: float = Field(
+        1.3, description="Median full width of the PSF (arcsec).", ge=0.05, le=20
+    )
+    sky_noise: float = Field(1.0, description="Sky noise relative to an SDSS-like frame.", ge=0)
+    neighbours: float = Field(1.0, description="Mean number of neighbours in a cutout.", ge=0)
+    fractions: dict[str, float] = Field(
+        {"round": 0.3, "in_between": 0.28, "cigar": 0.05, "edge_on": 0.12, "spiral": 0.25},
+        description="Share of each class; normalised to one.",
+    )
+
+
+class ClassRule(Section):
+    """One class and the rows that belong to it."""
+
+    name: str = Field(description="Name of the class.", min_length=1)
+    where: str = Field(description="SQL condition over the source's columns.", min_length=1)
+    expect: int | None = Field(None, description="Count the class should have.", ge=0)
+
+
+class DropRule(Section):
+    """Rows that leave before classes are given."""
+
+    where: str = Field(description="SQL condition over the source's columns.", min_length=1)
+    reason: str = Field(description="Reason written into the rejects.", min_length=1)
+
+
+class CleanSettings(Section):
+    """From votes and files to classes and usable images."""
+
+    classes: list[ClassRule] = Field([], description="Rules in order; the first match wins.")
+    drop: list[DropRule] = Field([], description="Rows to drop, with the reason.")
+    expected_size: list[int] = Field([], description="Only (ny, nx) allowed; empty: any.")
+    smallest_side: int = Field(32, description="Smallest side allowed (pixels).", ge=1)
+    largest_pixels: int = Field(64_000_000, description="Most pixels an image may have.", ge=1)
+    blank_spread: float = Field(
+        2.0, description="An image whose grey levels (0–255) spread less than this is blank.", ge=0
+    )
+    saturated_fraction: float = Field(
+        0.5, description="Largest share of pixels at the top grey level.", gt=0, le=1
+    )
+    duplicates: bool = Field(True, description="Find images with the same pixels.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(self.expected_size) not in (0, 2):
+            raise ValueError("expected_size is [ny, nx], or empty")
+        return self
+
+
+class SplitSettings(Section):
+    """Train, validation and test, or folds."""
+
+    kind: Literal["holdout", "kfold"] = Field("holdout", description="Hold-out or k-fold.")
+    validation: float = Field(0.15, description="Share for validation.", gt=0, lt=1)
+    test: float = Field(0.15, description="Share for test (holdout).", gt=0, lt=1)
+    folds: int = Field(5, description="Number of folds (kfold).", ge=2)
+    fold: int = Field(0, description="Which fold is the test split (kfold).", ge=0)
+    given: str = Field(
+        "",
+        description="Table of galaxies whose split is known beforehand, as a published test set: "
+        "`id_str` and `split` (holdout). A path in the recipe is relative to the recipe, one after "
+        "`--set` to the working directory.",
+    )
+    groups: list[str] = Field([], description="Columns whose equal values stay together.")
+    sdss_field: str = Field(
+        "", description="Column of SDSS object ids: galaxies of one field stay together."
+    )
+    neighbours_arcsec: float = Field(
+        0.0, description="Galaxies closer than this on the sky stay together; 0: off.", ge=0
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.kind == "holdout" and self.validation + self.test >= 0.95:
+            raise ValueError("validation + test leave less than 5 % to train on")
+        if self.kind == "kfold" and self.fold >= self.folds:
+            raise ValueError(f"fold counts from 0, so it must be below folds = {self.folds}")
+        if self.kind == "kfold" and self.given:
+            raise ValueError("given goes with kind = 'holdout'")
+        return self
+
+
+class PrepareSettings(Section):
+    """From files to one array; the same value prepares images for training and for serving."""
+
+    size: int = Field(64, description="Side of the prepared image (pixels).", ge=16, le=1024)
+    channels: Literal["rgb", "grey"] = Field("rgb", description="Colour or grey.")
+    crop_fraction: float = Field(1.0, description="Central share of the side kept.", gt=0, le=1)
+    pad: Literal["zero", "edge"] = Field("zero", description="How non-square is made square.")
+    denoise: Literal["none", "median", "nl_means"] = Field("none", description="Denoising.")
+    denoise_strength: float = Field(
+        3.0, description="Filter strength (nl_means, grey levels) or window (median).", gt=0
+    )
+    stretch: Literal["none", "asinh", "percentile"] = Field(
+        "none", description="Brightness stretch, the same for all channels of an image."
+    )

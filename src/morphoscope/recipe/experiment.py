@@ -1,0 +1,159 @@
+"""The whole recipe, read from TOML and validated."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from morphoscope.errors import RecipeError
+from morphoscope.recipe.data import (
+    AcquireSettings,
+    CleanSettings,
+    PrepareSettings,
+    SimulateSettings,
+    SplitSettings,
+)
+from morphoscope.recipe.model import (
+    AugmentSettings,
+    BalanceSettings,
+    EvaluateSettings,
+    ExportSettings,
+    TrainSettings,
+)
+from morphoscope.recipe.section import FolderName, Section
+from morphoscope.recipe.study import CompareSettings, SearchSettings
+
+__all__ = ["EngineSettings", "Recipe", "load_recipe"]
+
+# Settings that name a file; in a recipe its path is relative to the recipe.
+FILES = (("split", "given"), ("train", "weights"))
+
+
+class EngineSettings(Section):
+    """Where work that fans out runs."""
+
+    kind: Literal["local", "inline"] = Field(
+        "local", description="Local processes through Dask, or this process."
+    )
+    workers: int = Field(0, description="Worker processes; 0: one a core.", ge=0)
+
+
+class Recipe(Section):
+    """Every setting of one experiment."""
+
+    name: FolderName = Field(description="Name of the experiment.", pattern=r"^[A-Za-z0-9][\w.-]*$")
+    description: str = Field("", description="What the experiment is for.")
+    seed: int = Field(1, description="Seed of every random draw.", ge=0)
+    acquire: AcquireSettings = AcquireSettings()
+    simulate: SimulateSettings = SimulateSettings()
+    clean: CleanSettings = CleanSettings()
+    split: SplitSettings = SplitSettings()
+    prepare: PrepareSettings = PrepareSettings()
+    augment: AugmentSettings = AugmentSettings()
+    balance: BalanceSettings = BalanceSettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    export: ExportSettings = ExportSettings()
+    search: SearchSettings = SearchSettings()
+    compare: CompareSettings = CompareSettings()
+    engine: EngineSettings = EngineSettings()
+
+
+def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Read and validate a recipe.
+
+    Parameters
+    ----------
+    path
+        TOML file.
+    overrides
+        Settings as ``section.key=value``, the value in TOML; a bare word is a string.
+
+    Raises
+    ------
+    RecipeError
+        The file is absent or not TOML, or a key or value is not valid; the message names the
+        nearest key that exists.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        raise RecipeError(f"there is no recipe {path}", do="check the path") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"{path} is not TOML: {error}", do="mend that line") from error
+    for section, key in FILES:
+        place = values.get(section)
+        if isinstance(place, dict) and isinstance(place.get(key), str) and place[key]:
+            place[key] = str(path.parent.absolute() / place[key])
+    changes = list(overrides)
+    for change in changes:
+        _apply_override(values, change)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        do = f"mend {_culprits(error, changes, path)}"
+        raise RecipeError(_explain(error), do=do, path=str(path)) from error
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    _, equals, text = override.partition("=")
+    *sections, last = _keys(override)
+    if not equals or not all((*sections, last)) or len(override.strip().splitlines()) > 1:
+        raise RecipeError(f"--set {override!r}", expected="section.key=value, on one line")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    place = values
+    for section in sections:
+        place = place.setdefault(section, {})
+        if not isinstance(place, dict):
+            raise RecipeError(f"--set {override!r}: {section!r} is not a section")
+    place[last] = value
+
+
+def _keys(override: str) -> list[str]:
+    return [key.strip() for key in override.partition("=")[0].split(".")]
+
+
+def _culprits(error: ValidationError, changes: list[str], path: Path) -> str:
+    """Where to mend: the last ``--set`` of each wrong setting, else the file."""
+    found = []
+    for problem in error.errors(include_url=False):
+        place = problem["loc"]
+        named = (c for c in reversed(changes) if all(a == b for a, b in zip(_keys(c), place)))
+        change = next(named, None)
+        found.append(f"--set {change}" if change else str(path))
+    return " and ".join(dict.fromkeys(found))
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors(include_url=False):
+        place = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"there is no setting '{place}'{_nearest(problem['loc'])}")
+        elif problem["type"] == "missing":
+            lines.append(f"setting '{place}' is missing")
+        else:
+            lines.append(f"'{place}' is {problem['input']!r}: {problem['msg']}")
+    return "; ".join(lines)
+
+
+def _nearest(location: tuple[int | str, ...]) -> str:
+    known: list[str] = []
+    model: Any = Recipe
+    for part in location[:-1]:
+        fields = getattr(model, "model_fields", {})
+        if part in fields:
+            arguments = getattr(fields[part].annotation, "__args__", ())
+            model = arguments[-1] if arguments else fields[part].annotation
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        known = list(model.model_fields)
+    near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+    return f", did you mean '{near[0]}'?" if near else f" (there are: {', '.join(known)})"

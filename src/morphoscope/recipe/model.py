@@ -1,0 +1,127 @@
+"""Settings of the model: augment, balance, train, evaluate, export."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from morphoscope.recipe.section import FolderName, Section
+
+__all__ = [
+    "AugmentSettings",
+    "BalanceSettings",
+    "EvaluateSettings",
+    "ExportSettings",
+    "LabelProperty",
+    "TrainSettings",
+]
+
+LabelProperty = Literal[
+    "handedness", "position_angle", "angular_size", "brightness", "position", "signal_to_noise"
+]
+
+
+class AugmentSettings(Section):
+    """Random changes of training images that keep the label."""
+
+    rotate: bool = Field(True, description="Rotate by any angle.")
+    mirror: bool = Field(True, description="Mirror half of the images; handed classes swap.")
+    zoom: list[float] = Field([0.9, 1.1], description="Range of isotropic zoom; empty: off.")
+    shift: float = Field(0.04, description="Largest shift as a share of the side.", ge=0, lt=0.5)
+    noise: float = Field(0.0, description="Largest added noise (share of full range).", ge=0, le=1)
+    brightness: float = Field(0.1, description="Largest relative change of brightness.", ge=0, lt=1)
+    label_depends_on: list[LabelProperty] = Field(
+        [],
+        description="Properties that the label depends on; an augmentation that changes one "
+        "is refused.",
+    )
+    handed: list[list[str]] = Field([], description="Pairs of classes that a mirror swaps.")
+
+
+class BalanceSettings(Section):
+    """What is done about rare classes."""
+
+    method: Literal["none", "weighted_loss", "sampling", "target"] = Field(
+        "none", description="Nothing, weighted loss, balanced sampling, or target counts."
+    )
+    power: float = Field(
+        0.5, description="0: as found, 1: all classes alike (weighted_loss, sampling).", ge=0, le=1
+    )
+    target: dict[str, int] = Field({}, description="Images an epoch per named class (target).")
+
+
+class TrainSettings(Section):
+    """The network and how it is trained."""
+
+    network: str = Field("resnet18", description="Name of the network.")
+    width: float = Field(1.0, description="Width of the network relative to its paper.", gt=0)
+    activation: Literal["paper", "relu", "leaky_relu", "silu", "gelu"] = Field(
+        "paper", description="Activation between the layers; `paper`: that of the network's paper."
+    )
+    stem: Literal["auto", "paper", "small"] = Field(
+        "auto",
+        description="First layers: as in the paper, with finer strides for small images, or by "
+        "the size of the images.",
+    )
+    weights: str = Field(
+        "",
+        description="Weights to begin with, a safetensors file of a timm encoder; empty: those "
+        "that come with a pretrained network, else random ones. A path in the recipe is relative "
+        "to the recipe, one after `--set` to the working directory.",
+    )
+    tuned: Literal["all", "last", "head"] = Field(
+        "all", description="What is trained: all, the last stage and the head, or the head alone."
+    )
+    body_rate: float = Field(
+        1.0, description="Learning rate of the body relative to that of the head.", gt=0
+    )
+    dropout: float = Field(0.0, description="Dropout before the last layer.", ge=0, lt=1)
+    epochs: int = Field(20, description="Most epochs.", ge=1)
+    batch_size: int = Field(64, description="Images a step.", ge=1)
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="Optimizer.")
+    learning_rate: float = Field(1e-3, description="Highest learning rate.", gt=0)
+    momentum: float = Field(0.9, description="Momentum (sgd) or beta1 (adamw).", ge=0, lt=1)
+    weight_decay: float = Field(0.05, description="Weight decay, not on norms and biases.", ge=0)
+    schedule: Literal["cosine", "constant", "step"] = Field("cosine", description="Schedule.")
+    warmup: float = Field(0.05, description="Share of the steps that warm up.", ge=0, lt=1)
+    label_smoothing: float = Field(0.0, description="Label smoothing.", ge=0, lt=1)
+    average: float = Field(
+        0.0, description="Decay of the running average of the weights; 0: off.", ge=0, lt=1
+    )
+    patience: int = Field(0, description="Epochs without a better validation score; 0: off.", ge=0)
+    monitor: Literal["loss", "accuracy", "macro_f1"] = Field(
+        "macro_f1", description="Validation score that picks the best epoch."
+    )
+    members: int = Field(1, description="Networks trained with seeds of their own.", ge=1, le=16)
+    orientations: Literal[1, 4, 8] = Field(
+        1,
+        description="Orientations averaged when the model answers: 4 by quarter turns, 8 with "
+        "mirrors.",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="Arithmetic.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train.")
+    threads: int = Field(0, description="CPU threads; 0: all cores.", ge=0)
+    checkpoint_s: float = Field(60.0, description="Seconds between checkpoints.", ge=0)
+
+
+class EvaluateSettings(Section):
+    """Scores, calibration and pictures."""
+
+    bootstrap: int = Field(2000, description="Bootstrap samples for intervals.", ge=100)
+    confidence: float = Field(0.95, description="Confidence of the intervals.", gt=0.5, lt=1)
+    gallery: int = Field(12, description="Images in each gallery.", ge=0, le=100)
+    explain: int = Field(6, description="Images explained with Grad-CAM.", ge=0, le=50)
+    calibrate: bool = Field(True, description="Fit a temperature on validation.")
+
+
+class ExportSettings(Section):
+    """The servable model."""
+
+    name: FolderName = Field(
+        "",
+        description="Name of the bundle; empty: the recipe's name.",
+        pattern=r"^([A-Za-z0-9][\w.-]*)?$",
+    )
+    description: str = Field("", description="One paragraph for the model card.")
+    licence: str = Field("", description="Licence of the model.")
