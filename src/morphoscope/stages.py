@@ -15,6 +15,7 @@ from morphoscope.engine import Engine
 from morphoscope.errors import StageError
 from morphoscope.provenance import content_digest, files_digest, settings_digest
 from morphoscope.recipe import Recipe
+from morphoscope.recipe.model import IMAGENET
 
 __all__ = ["STAGES", "Job", "Stage"]
 
@@ -127,6 +128,14 @@ def _split_settings(recipe: Recipe) -> dict[str, Any]:
     return {**values, "given": content_digest([Path(given)]) if given else ""}
 
 
+def _train_settings(recipe: Recipe) -> dict[str, Any]:
+    values = _sections("train", "augment", "balance", seed=True)(recipe)
+    weights = values["train"]["weights"]
+    if weights not in ("", IMAGENET):
+        values["train"]["weights"] = content_digest([Path(weights)])
+    return values
+
+
 def _acquire(job: Job) -> dict[str, Any]:
     out, engine = job.folder("acquire"), job.working_engine()
     if job.recipe.acquire.source == "simulated":
@@ -225,7 +234,7 @@ STAGES: dict[str, Stage] = {
             "train",
             ("prepare",),
             ("train",),
-            _sections("train", "augment", "balance", seed=True),
+            _train_settings,
             _train,
         ),
         Stage(

@@ -24,7 +24,13 @@ from morphoscope.networks.resnet import Projection
         ("resnet18", 11_689_512),
         ("resnet34", 21_797_672),
         ("resnet50", 25_557_032),
+        ("resnet101", 44_549_160),
         ("alexnet", 61_100_840),
+        ("densenet121", 7_978_856),
+        ("densenet169", 14_149_480),
+        ("densenet201", 20_013_928),
+        ("vgg16", 138_357_544),
+        ("convnext_tiny", 28_589_128),
     ],
 )
 def test_parameter_counts_are_those_of_the_papers(name: str, parameters: int) -> None:
@@ -34,12 +40,11 @@ def test_parameter_counts_are_those_of_the_papers(name: str, parameters: int) ->
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("size", [32, 112])
-def test_every_network_takes_every_size(name: str, size: int) -> None:
+@pytest.mark.parametrize(("size", "channels"), [(32, 3), (33, 1), (64, 3), (112, 1)])
+def test_every_network_takes_every_size(name: str, size: int, channels: int) -> None:
     torch.manual_seed(0)
-    network = build(name, classes=7, channels=1, width=0.125, dropout=0.1, size=size).train()
-    images = torch.randn(3, 1, size, size)
-    logits = network(images)
+    network = build(name, classes=7, channels=channels, width=0.125, dropout=0.1, size=size).train()
+    logits = network(torch.randn(3, channels, size, size))
     assert logits.shape == (3, 7)
     # Fresh, it answers as one that knows nothing, and every weight takes part in learning.
     loss = nn.functional.cross_entropy(logits, torch.arange(3))
@@ -97,8 +102,12 @@ def test_residuals_start_at_nothing() -> None:
 def test_unknown_network_and_too_small_images() -> None:
     with pytest.raises(RecipeError, match="did you mean 'resnet18'"):
         build("ResNet-18", classes=2, channels=3)
-    with pytest.raises(RecipeError, match="at least 32"):
+    with pytest.raises(RecipeError, match="at least 32 for alexnet; "):
         build("alexnet", classes=2, channels=3, size=24)
+    with pytest.raises(RecipeError, match=r"63 for alexnet with train\.stem = 'paper'"):
+        build("alexnet", classes=2, channels=3, size=62, stem="paper")
+    with pytest.raises(RecipeError, match=r"no activation 'tanh'; expected paper, relu, "):
+        build("resnet18", classes=2, channels=3, activation="tanh")
 
 
 def make_model(**changes: Any) -> Model:
@@ -192,6 +201,26 @@ def test_saved_and_loaded_answers_alike(images: Tensor, tmp_path: Path) -> None:
     assert loaded.description == json.loads((tmp_path / "model.json").read_text())
     assert loaded.classes == ["smooth", "clockwise", "anticlockwise"]
     assert not loaded.training
+
+
+def test_activation_and_stem_are_part_of_a_model(images: Tensor, tmp_path: Path) -> None:
+    plain = make_model(orientations=1)
+    for changes in ({"activation": "gelu"}, {"stem": "paper"}):
+        model = make_model(orientations=1, **changes)
+        assert (answer(model, images) - answer(plain, images)).abs().max() > 1e-3
+        save_model(model, tmp_path)
+        assert torch.equal(answer(load_model(tmp_path), images), answer(model, images))
+
+
+def test_models_older_than_activation_and_stem_are_as_they_were(
+    images: Tensor, tmp_path: Path
+) -> None:
+    model = make_model()
+    save_model(model, tmp_path)
+    described = json.loads((tmp_path / "model.json").read_text())
+    assert (described.pop("activation"), described.pop("stem")) == ("paper", "auto")
+    (tmp_path / "model.json").write_text(json.dumps(described))
+    assert torch.equal(answer(load_model(tmp_path), images), answer(model, images))
 
 
 def test_models_that_cannot_be_loaded(tmp_path: Path) -> None:

@@ -82,8 +82,8 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def start(store: Path, out: Path) -> subprocess.Popen[bytes]:
-    values = [section.model_dump_json() for section in (SETTINGS, AUGMENT, BALANCE)]
+def start(store: Path, out: Path, settings: TrainSettings = SETTINGS) -> subprocess.Popen[bytes]:
+    values = [section.model_dump_json() for section in (settings, AUGMENT, BALANCE)]
     return subprocess.Popen(
         [sys.executable, "-c", CHILD, str(store), str(out), *values], stderr=subprocess.DEVNULL
     )

@@ -59,7 +59,9 @@ def write_graph(model: nn.Module, shape: tuple[int, int, int], graph: Path, weig
     BundleError
         The network has an operation that ONNX lacks.
     """
-    proto = _trace(model, shape)
+    from morphoscope.networks import plain
+
+    proto = _trace(plain(model), shape)
     tensors = [t for t in proto.graph.initializer if t.dims and t.data_type == t.FLOAT]
     places = _write_weights(tensors, weights)
     for tensor in tensors:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from morphoscope.errors import RecipeError
-from morphoscope.networks.layers import classifier, initialise, scaled
+from morphoscope.networks.layers import activated, classifier, initialise, is_fine, scaled
 
 __all__ = ["AlexNet"]
 
@@ -26,14 +25,13 @@ class AlexNet(nn.Module):
     dropout
         Dropout before both hidden layers; the paper has 0.5.
     size
-        Side of the images (pixels), at least 32. The first stride is 4 from 128 pixels up, as in
-        the paper, 2 from 64 up and else 1. The last map is pooled to 6×6 or, where it is smaller,
-        taken as it is.
-
-    Raises
-    ------
-    RecipeError
-        The images are smaller than 32 pixels.
+        Side of the images (pixels). The last map is pooled to 6×6 or, where it is smaller, taken
+        as it is.
+    activation
+        ``paper`` is the rectified unit.
+    stem
+        The first stride is 4 (``paper``), or 2 from 64 pixels up and else 1 (``small``);
+        ``auto``: as in the paper from 128 pixels up.
     """
 
     def __init__(
@@ -44,26 +42,26 @@ class AlexNet(nn.Module):
         width: float = 1.0,
         dropout: float = 0.0,
         size: int = 224,
+        activation: str = "paper",
+        stem: str = "auto",
     ) -> None:
         super().__init__()
-        if size < 32:
-            raise RecipeError(f"prepare.size is {size}", expected="at least 32 for alexnet")
-        stride = 4 if size >= 128 else 2 if size >= 64 else 1
+        stride = (2 if size >= 64 else 1) if is_fine(stem, size, upto=127) else 4
         c1, c2, c3, c4 = (scaled(channel, width) for channel in (64, 192, 384, 256))
         hidden = scaled(4096, width)
         self.features = nn.Sequential(
             nn.Conv2d(channels, c1, 11, stride, 2),
-            nn.ReLU(),
+            activated(activation),
             nn.MaxPool2d(3, 2),
             nn.Conv2d(c1, c2, 5, padding=2),
-            nn.ReLU(),
+            activated(activation),
             nn.MaxPool2d(3, 2),
             nn.Conv2d(c2, c3, 3, padding=1),
-            nn.ReLU(),
+            activated(activation),
             nn.Conv2d(c3, c4, 3, padding=1),
-            nn.ReLU(),
+            activated(activation),
             nn.Conv2d(c4, c4, 3, padding=1),
-            nn.ReLU(),
+            activated(activation),
             nn.MaxPool2d(3, 2),
         )
         side = min(6, last_side(size, stride))
@@ -72,13 +70,13 @@ class AlexNet(nn.Module):
             nn.Flatten(),
             nn.Dropout(dropout),
             nn.Linear(c4 * side * side, hidden),
-            nn.ReLU(),
+            activated(activation),
             nn.Dropout(dropout),
             nn.Linear(hidden, hidden),
-            nn.ReLU(),
+            activated(activation),
             classifier(hidden, classes, 0.0),
         )
-        initialise(self)
+        initialise(self, activation)
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.head(self.features(images))

@@ -38,10 +38,11 @@ class Model(nn.Module):
     Parameters
     ----------
     description
-        JSON values: ``network``, ``width``, ``dropout``, ``classes`` (names), ``channels``,
-        ``size`` (pixels), ``orientations`` (1, 4 or 8), ``members`` (number of networks),
-        ``mean`` and ``std`` (grey levels, one a channel), ``handed`` (pairs of class indices that
-        a mirror swaps) and ``preparation``.
+        JSON values: ``network``, ``width``, ``dropout``, ``activation``, ``stem``, ``classes``
+        (names), ``channels``, ``size`` (pixels), ``orientations`` (1, 4 or 8), ``members`` (number
+        of networks), ``mean`` and ``std`` (grey levels, one a channel), ``handed`` (pairs of class
+        indices that a mirror swaps) and ``preparation``. Without ``activation`` and ``stem``, as in
+        models older than these settings, they are ``paper`` and ``auto``.
     """
 
     mean: Tensor
@@ -50,7 +51,8 @@ class Model(nn.Module):
 
     def __init__(self, description: Mapping[str, Any]) -> None:
         super().__init__()
-        self.description = dict(description)
+        description = {"activation": "paper", "stem": "auto", **description}
+        self.description = description
         self.classes: list[str] = list(description["classes"])
         self.orientations: int = description["orientations"]
         self.register_buffer("mean", torch.tensor(description["mean"], dtype=torch.float32))
@@ -65,6 +67,8 @@ class Model(nn.Module):
                 width=description["width"],
                 dropout=description["dropout"],
                 size=description["size"],
+                activation=description["activation"],
+                stem=description["stem"],
             )
             for _ in range(description["members"])
         )

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
-from morphoscope.networks.layers import classifier, initialise, scaled
+from morphoscope.networks.layers import (
+    activated,
+    classifier,
+    convolution,
+    convolutional_stem,
+    initialise,
+    scaled,
+)
 
 __all__ = ["BasicBlock", "Bottleneck", "ResNet"]
-
-
-def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
 
 
 class Projection(nn.Conv2d):
@@ -44,18 +46,20 @@ class BasicBlock(nn.Module):
 
     expansion = 1
 
-    def __init__(self, inputs: int, width: int, stride: int) -> None:
+    def __init__(self, inputs: int, width: int, stride: int, activation: str = "paper") -> None:
         super().__init__()
         self.convolution1 = convolution(inputs, width, 3, stride)
         self.norm1 = nn.BatchNorm2d(width)
         self.convolution2 = convolution(width, width, 3)
         self.last_norm = nn.BatchNorm2d(width)
         self.shortcut = shortcut(inputs, width, stride)
+        self.activation = activated(activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = torch.relu(self.norm1(self.convolution1(x)))
+        out = self.activation(self.norm1(self.convolution1(x)))
         out = self.last_norm(self.convolution2(out))
-        return torch.relu(out + self.shortcut(x))
+        result: Tensor = self.activation(out + self.shortcut(x))
+        return result
 
 
 class Bottleneck(nn.Module):
@@ -63,7 +67,7 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(self, inputs: int, width: int, stride: int) -> None:
+    def __init__(self, inputs: int, width: int, stride: int, activation: str = "paper") -> None:
         super().__init__()
         outputs = width * self.expansion
         self.convolution1 = convolution(inputs, width, 1)
@@ -73,12 +77,14 @@ class Bottleneck(nn.Module):
         self.convolution3 = convolution(width, outputs, 1)
         self.last_norm = nn.BatchNorm2d(outputs)
         self.shortcut = shortcut(inputs, outputs, stride)
+        self.activation = activated(activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = torch.relu(self.norm1(self.convolution1(x)))
-        out = torch.relu(self.norm2(self.convolution2(out)))
+        out = self.activation(self.norm1(self.convolution1(x)))
+        out = self.activation(self.norm2(self.convolution2(out)))
         out = self.last_norm(self.convolution3(out))
-        return torch.relu(out + self.shortcut(x))
+        result: Tensor = self.activation(out + self.shortcut(x))
+        return result
 
 
 class ResNet(nn.Module):
@@ -97,7 +103,11 @@ class ResNet(nn.Module):
     dropout
         Dropout before the last layer.
     size
-        Side of the images (pixels), which decides the stem (`stem`).
+        Side of the images (pixels), which decides the first layers unless `stem` does.
+    activation
+        Activation between the layers; ``paper`` is the rectified unit.
+    stem
+        First layers, as in `convolutional_stem`.
     """
 
     def __init__(
@@ -110,37 +120,26 @@ class ResNet(nn.Module):
         width: float = 1.0,
         dropout: float = 0.0,
         size: int = 224,
+        activation: str = "paper",
+        stem: str = "auto",
     ) -> None:
         super().__init__()
         inputs = scaled(64, width)
-        self.features = nn.Sequential(OrderedDict(stem=stem(channels, inputs, size)))
+        first = convolutional_stem(channels, inputs, size, activation=activation, stem=stem)
+        self.features = nn.Sequential(OrderedDict(stem=first))
         for index, depth in enumerate(depths):
             stage = nn.Sequential()
             for number in range(depth):
                 stride = 2 if index > 0 and number == 0 else 1
                 outputs = scaled(64 * 2**index, width)
-                stage.append(block(inputs, outputs, stride))
+                stage.append(block(inputs, outputs, stride, activation))
                 inputs = outputs * block.expansion
             self.features.add_module(f"stage{index + 1}", stage)
         self.head = nn.Sequential(
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), classifier(inputs, classes, dropout)
         )
-        initialise(self)
+        initialise(self, activation)
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.head(self.features(images))
         return logits
-
-
-def stem(channels: int, outputs: int, size: int) -> nn.Sequential:
-    """First layers, by the side of the image, so that stage 1 sees a map of 24 to 56 pixels.
-
-    Above 96 pixels the paper's 7×7 convolution of stride 2 and 3×3 max pool of stride 2, which
-    divide the side by four; up to 96 pixels a 3×3 convolution of stride 2 without pool, and up to
-    48 of stride 1, as in the paper's networks for CIFAR-10 (section 4.2).
-    """
-    if size <= 96:
-        first = convolution(channels, outputs, 3, 1 if size <= 48 else 2)
-        return nn.Sequential(first, nn.BatchNorm2d(outputs), nn.ReLU())
-    first = convolution(channels, outputs, 7, 2)
-    return nn.Sequential(first, nn.BatchNorm2d(outputs), nn.ReLU(), nn.MaxPool2d(3, 2, 1))

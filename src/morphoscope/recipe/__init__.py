@@ -15,7 +15,7 @@ from morphoscope.recipe.data import (
     SimulateSettings,
     SplitSettings,
 )
-from morphoscope.recipe.experiment import EngineSettings, Recipe, load_recipe
+from morphoscope.recipe.experiment import EngineSettings, Recipe, changed, load_recipe
 from morphoscope.recipe.model import (
     AugmentSettings,
     BalanceSettings,
@@ -49,5 +49,6 @@ __all__ = [
     "SplitSettings",
     "TrainSettings",
     "Variant",
+    "changed",
     "load_recipe",
 ]

@@ -141,9 +141,23 @@ class PrepareSettings(Section):
     """From files to one array; the same value prepares images for training and for serving."""
 
     size: int = Field(64, description="Side of the prepared image (pixels).", ge=16, le=1024)
-    channels: Literal["rgb", "grey"] = Field("rgb", description="Colour or grey.")
+    channels: Literal["rgb", "grey", "mean"] = Field(
+        "rgb", description="Colour, grey as the eye weighs colours, or their plain mean."
+    )
     crop_fraction: float = Field(1.0, description="Central share of the side kept.", gt=0, le=1)
+    crop: list[int] = Field(
+        [],
+        description="Pixels kept of each side, `[first, end, of]`: from `first` to before `end` "
+        "on a side of `of` pixels, in proportion on others; instead of `crop_fraction`.",
+    )
     pad: Literal["zero", "edge"] = Field("zero", description="How non-square is made square.")
+    add_noise: float = Field(
+        0.0,
+        description="Noise added before denoising (standard deviation, grey levels), for "
+        "experiments only: such a model is not exported.",
+        ge=0,
+        le=255,
+    )
     denoise: Literal["none", "median", "nl_means"] = Field("none", description="Denoising.")
     denoise_strength: float = Field(
         3.0, description="Filter strength (nl_means, grey levels) or window (median).", gt=0
@@ -151,3 +165,18 @@ class PrepareSettings(Section):
     stretch: Literal["none", "asinh", "percentile"] = Field(
         "none", description="Brightness stretch, the same for all channels of an image."
     )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.crop:
+            return self
+        if len(self.crop) != 3 or not 0 <= self.crop[0] < self.crop[1] <= self.crop[2]:
+            raise ValueError("crop is [first, end, of] with 0 <= first < end <= of, or empty")
+        if self.crop_fraction != 1:
+            raise ValueError("crop goes with crop_fraction = 1")
+        return self
+
+    @property
+    def kept(self) -> float:
+        """Share of the side that the crop keeps."""
+        return (self.crop[1] - self.crop[0]) / self.crop[2] if self.crop else self.crop_fraction

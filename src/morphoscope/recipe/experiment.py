@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from morphoscope.recipe.data import (
     SplitSettings,
 )
 from morphoscope.recipe.model import (
+    IMAGENET,
     AugmentSettings,
     BalanceSettings,
     EvaluateSettings,
@@ -28,10 +29,10 @@ from morphoscope.recipe.model import (
 from morphoscope.recipe.section import FolderName, Section
 from morphoscope.recipe.study import CompareSettings, SearchSettings
 
-__all__ = ["EngineSettings", "Recipe", "load_recipe"]
+__all__ = ["EngineSettings", "Recipe", "changed", "load_recipe"]
 
-# Settings that name a file; in a recipe its path is relative to the recipe.
-FILES = (("split", "given"), ("train", "weights"))
+# Settings that name a file, and the word that is none; in a recipe a path is relative to it.
+FILES = (("split", "given", ""), ("train", "weights", IMAGENET))
 
 
 class EngineSettings(Section):
@@ -86,10 +87,8 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
         raise RecipeError(f"there is no recipe {path}", do="check the path") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"{path} is not TOML: {error}", do="mend that line") from error
-    for section, key in FILES:
-        place = values.get(section)
-        if isinstance(place, dict) and isinstance(place.get(key), str) and place[key]:
-            place[key] = str(path.parent.absolute() / place[key])
+    _name_files(values, path.parent.absolute())
+    _name_files_of_variants(values, path.parent.absolute())
     changes = list(overrides)
     for change in changes:
         _apply_override(values, change)
@@ -98,6 +97,51 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     except ValidationError as error:
         do = f"mend {_culprits(error, changes, path)}"
         raise RecipeError(_explain(error), do=do, path=str(path)) from error
+
+
+def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """Return the recipe with other values of some settings, by names as ``train.epochs``.
+
+    Raises
+    ------
+    RecipeError
+        There is no such setting, or it does not take the value.
+    """
+    values = recipe.model_dump()
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        place = values
+        for section in sections:
+            place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise RecipeError(f"there is no setting {key!r}: {section!r} is not a section")
+        place[last] = value
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError(_explain(error), do=f"mend {', '.join(changes)}") from error
+
+
+def _name_files(values: dict[str, Any], folder: Path) -> None:
+    for section, key, word in FILES:
+        place = values.get(section)
+        named = place.get(key) if isinstance(place, dict) else None
+        if isinstance(place, dict) and isinstance(named, str) and named not in ("", word):
+            place[key] = str(folder / named)
+
+
+def _name_files_of_variants(values: dict[str, Any], folder: Path) -> None:
+    compare = values.get("compare")
+    variants = compare.get("variants") if isinstance(compare, dict) else None
+    for variant in variants if isinstance(variants, list) else ():
+        changes = variant.get("set") if isinstance(variant, dict) else None
+        if not isinstance(changes, dict):
+            continue
+        _name_files(changes, folder)
+        for section, key, word in FILES:
+            named = changes.get(f"{section}.{key}")
+            if isinstance(named, str) and named not in ("", word):
+                changes[f"{section}.{key}"] = str(folder / named)
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field
 from morphoscope.recipe.section import FolderName, Section
 
 __all__ = [
+    "IMAGENET",
     "AugmentSettings",
     "BalanceSettings",
     "EvaluateSettings",
@@ -17,6 +18,8 @@ __all__ = [
     "TrainSettings",
 ]
 
+# The word for packaged weights in ``train.weights``.
+IMAGENET = "imagenet"
 LabelProperty = Literal[
     "handedness", "position_angle", "angular_size", "brightness", "position", "signal_to_noise"
 ]
@@ -66,12 +69,14 @@ class TrainSettings(Section):
     )
     weights: str = Field(
         "",
-        description="Weights to begin with, a safetensors file of a timm encoder; empty: those "
-        "that come with a pretrained network, else random ones. A path in the recipe is relative "
-        "to the recipe, one after `--set` to the working directory.",
+        description="Weights to begin with: `imagenet`, as a package brings them for the "
+        "EfficientNets, or a safetensors file of a timm encoder; empty: random ones. A path in the "
+        "recipe is relative to the recipe, one after `--set` to the working directory.",
     )
     tuned: Literal["all", "last", "head"] = Field(
-        "all", description="What is trained: all, the last stage and the head, or the head alone."
+        "all",
+        description="What is trained of a network that begins with weights: all, the last stage "
+        "and the head, or the head alone.",
     )
     body_rate: float = Field(
         1.0, description="Learning rate of the body relative to that of the head.", gt=0
@@ -113,6 +118,12 @@ class EvaluateSettings(Section):
     gallery: int = Field(12, description="Images in each gallery.", ge=0, le=100)
     explain: int = Field(6, description="Images explained with Grad-CAM.", ge=0, le=50)
     calibrate: bool = Field(True, description="Fit a temperature on validation.")
+    coverage: float = Field(
+        0.9, description="Share of the prediction sets that should hold the true class.", gt=0, lt=1
+    )
+    merge: dict[str, list[str]] = Field(
+        {}, description="Classes counted as one in a second table of scores, by their new name."
+    )
 
 
 class ExportSettings(Section):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,32 +27,61 @@ from morphoscope.train.optimize import learning_rate, update_average
 from morphoscope.train.plan import Plan, draw_seed
 from morphoscope.train.scores import accuracy, confusion, macro_f1
 from morphoscope.train.state import State, open_state, save_state
+from morphoscope.train.tuning import train_mode
 
-__all__ = ["draw_batch", "take_step", "train_member"]
+__all__ = ["Method", "Watch", "draw_batch", "take_step", "train_member", "validate"]
 
 SETTLE_EVERY = 16
+Watch = Callable[[list[dict[str, float]]], None]
+Pause = Callable[[], None]
 
 
-def train_member(plan: Plan, member: int, path: Path, interrupt: Interrupt) -> State:
-    """Train one member, from its checkpoint if there is one, until it stops."""
+@dataclass(frozen=True)
+class Method:
+    """How a batch changes the weights, and what is scored after an epoch."""
+
+    step: Callable[[Plan, State, Tensor, Tensor], Tensor]
+    score: Callable[[Plan, State, Pause], dict[str, float]]
+
+
+def train_member(
+    plan: Plan,
+    member: int,
+    path: Path,
+    interrupt: Interrupt,
+    watch: Watch | None = None,
+    method: Method | None = None,
+) -> State:
+    """Train one member, from its checkpoint if there is one, until it stops.
+
+    ``watch`` is given the history as it was found and after every epoch, when the checkpoint is
+    written; what it raises ends the training. ``method`` stands for `take_step` and `validate`.
+    """
+    method = method or Method(take_step, validate)
     state = open_state(plan, member, path)
     pause = _Pause(state, plan.settings.checkpoint_s, interrupt)
+    if watch:
+        watch(state.at.history)
     while not state.at.stopped:
-        train_epoch(plan, state, pause)
-        scores = validate(plan, state, pause)
+        train_epoch(plan, state, pause, method.step)
+        scores = method.score(plan, state, pause)
         close_epoch(plan, state, scores)
         save_state(state)
+        if watch:
+            watch(state.at.history)
     return state
 
 
-def train_epoch(plan: Plan, state: State, pause: Callable[[], None]) -> None:
+def train_epoch(
+    plan: Plan, state: State, pause: Pause, take: Callable[[Plan, State, Tensor, Tensor], Tensor]
+) -> None:
     """Go through one epoch, from the step where the state stands."""
     settings, at = plan.settings, state.at
     generator = np.random.default_rng([plan.seed, state.member, at.epoch])
     order = epoch_order(plan.store.labels[plan.train], plan.wanted, generator)
     batches = split_batches(plan.train[order], settings.batch_size)
     done = sum(rows.size for rows in batches[: at.step])
-    state.network.train()
+    train_mode(state.network)
 
     with progress(f"epoch {at.epoch + 1}", order.size, done=done) as advance:
         for step in range(at.step, len(batches)):
@@ -62,9 +92,10 @@ def train_epoch(plan: Plan, state: State, pause: Callable[[], None]) -> None:
 
             overall = at.epoch * len(batches) + step
             for group in state.optimizer.param_groups:
-                group["lr"] = learning_rate(overall, settings.epochs * len(batches), settings)
+                rate = learning_rate(overall, settings.epochs * len(batches), settings)
+                group["lr"] = rate * group["factor"]
             torch.manual_seed(seed)
-            loss = take_step(plan, state, images, labels)
+            loss = take(plan, state, images, labels)
             if state.average is not None:
                 update_average(state.average, state.network, settings.average, overall)
 

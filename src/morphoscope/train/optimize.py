@@ -14,17 +14,27 @@ __all__ = ["learning_rate", "make_optimizer", "update_average"]
 
 
 def make_optimizer(network: nn.Module, settings: TrainSettings) -> Optimizer:
-    """The optimizer of the settings; norms and biases, all of one dimension, do not decay."""
-    parameters = list(network.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    """The optimizer of the settings.
+
+    Norms and biases, all of one dimension, do not decay. The learning rate of a group is that of
+    the schedule times its ``factor``: 1 in the head, ``train.body_rate`` elsewhere. Frozen weights
+    are in no group.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            decay = settings.weight_decay if parameter.ndim > 1 else 0.0
+            factor = 1.0 if name.startswith("head.") else settings.body_rate
+            groups.setdefault((decay, factor), []).append(parameter)
+    options = [
+        {"params": parameters, "weight_decay": decay, "factor": factor}
+        for (decay, factor), parameters in groups.items()
     ]
     rate = settings.learning_rate
     if settings.optimizer == "adamw":
-        return AdamW(groups, lr=rate, betas=(settings.momentum, 0.999), fused=True)
+        return AdamW(options, lr=rate, betas=(settings.momentum, 0.999), fused=True)
     nesterov = settings.momentum > 0
-    return SGD(groups, lr=rate, momentum=settings.momentum, nesterov=nesterov, fused=True)
+    return SGD(options, lr=rate, momentum=settings.momentum, nesterov=nesterov, fused=True)
 
 
 def learning_rate(step: int, steps: int, settings: TrainSettings) -> float:

@@ -12,8 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from morphoscope.augment import handed_pairs, refused
-from morphoscope.errors import TrainingError
+from morphoscope.augment import handed_pairs, looks_handed, refused
+from morphoscope.errors import RecipeError, TrainingError
+from morphoscope.networks.pretrained import Weights, open_weights
+from morphoscope.networks.registry import find
 from morphoscope.prepare import Store
 from morphoscope.recipe import AugmentSettings, BalanceSettings, TrainSettings
 from morphoscope.train.balance import class_weights, images_per_epoch
@@ -23,6 +25,8 @@ __all__ = ["Plan", "draw_seed", "make_plan"]
 SAMPLE = 2048
 # What decides where and how long, not what comes out.
 WITHOUT_EFFECT = {"device", "threads", "checkpoint_s", "members", "orientations"}
+# What counts by its content.
+FILES = {"weights"}
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,10 @@ class Plan:
     ----------
     train, validation
         Rows of the store.
+    start
+        The weights to begin with; ``None``: random ones.
     mean, std
-        Grey levels of the training images, one a channel.
+        Grey levels of the training images, or those that `start` expects, one a channel.
     swap
         For every class its class after a mirror ``(classes,)``.
     wanted
@@ -53,6 +59,7 @@ class Plan:
     seed: int
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
+    start: Weights | None
     mean: Tensor
     std: Tensor
     handed: list[tuple[int, int]]
@@ -94,11 +101,15 @@ def make_plan(
     Raises
     ------
     RecipeError
-        An augmentation would break a label, or ``balance`` names an unknown class.
+        An augmentation would break a label, ``balance`` names an unknown class, or the settings do
+        not go with ``train.weights``.
+    WeightsError
+        The weights to begin with are absent or damaged.
     TrainingError
         A class has no training image, or the settings cannot be met on this machine.
     """
     refused(augment, store.classes, orientations=settings.orientations)
+    _refuse_mirror_blind(settings.network, augment, store.classes)
     train, validation = (_labelled(store, split) for split in ("train", "validation"))
     counts = _counts(store, train)
     handed = handed_pairs(augment, store.classes)
@@ -108,7 +119,9 @@ def make_plan(
     # A mirror shares a pair's images out evenly between the two.
     seen = np.maximum(1, (counts + counts[swap.numpy()]) // 2)
     device = _device(settings)
-    mean, std = _grey_levels(store, train)
+    start = open_weights(settings)
+    channels = store.images.shape[1]
+    mean, std = start.grey_levels(channels) if start else _grey_levels(store, train)
     return Plan(
         settings=settings,
         augment=augment,
@@ -116,6 +129,7 @@ def make_plan(
         seed=seed,
         train=train,
         validation=validation,
+        start=start,
         mean=mean.to(device),
         std=std.to(device),
         handed=handed,
@@ -128,12 +142,13 @@ def make_plan(
         identity={
             "network": settings.network,
             "classes": store.classes,
-            "channels": store.images.shape[1],
+            "channels": channels,
             "size": store.images.shape[-1],
             "seed": seed,
+            "weights": start.sha256 if start else "",
             "images": images_sha256,
             "rows": _digest(train, validation, store.labels[train], store.labels[validation]),
-            **_flat("train", settings.model_dump(exclude=WITHOUT_EFFECT)),
+            **_flat("train", settings.model_dump(exclude=WITHOUT_EFFECT | FILES)),
             **_flat("augment", augment.model_dump()),
             **_flat("balance", balance.model_dump()),
         },
@@ -143,6 +158,22 @@ def make_plan(
 def draw_seed(*numbers: int) -> int:
     """A seed that the numbers fully decide, below 2**63."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _refuse_mirror_blind(network: str, augment: AugmentSettings, classes: list[str]) -> None:
+    """Refuse a network that sees no handedness where the label depends on it."""
+    handed = {name for pair in augment.handed for name in pair}
+    handed |= {name for name in classes if looks_handed(name)}
+    if not find(network).mirror_blind:
+        return
+    if handed or "handedness" in augment.label_depends_on:
+        why = f"cannot tell {', '.join(sorted(handed))}" if handed else "is blind to handedness"
+        raise RecipeError(
+            f"{network} answers a galaxy and its mirror image alike, and so {why}",
+            do=f"set train.network to {network.replace('d4', 'c4')!r}, which knows turns and no "
+            "mirrors, or to a plain network",
+            property="handedness",
+        )
 
 
 def _labelled(store: Store, split: str) -> NDArray[np.int64]:

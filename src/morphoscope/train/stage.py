@@ -19,7 +19,7 @@ from morphoscope.prepare.store import read_description
 from morphoscope.progress import say
 from morphoscope.recipe import AugmentSettings, BalanceSettings, TrainSettings
 from morphoscope.train.interrupt import Interrupt
-from morphoscope.train.loop import train_member
+from morphoscope.train.loop import Method, Watch, train_member
 from morphoscope.train.plan import Plan, make_plan
 from morphoscope.train.state import State
 
@@ -34,6 +34,8 @@ def train(
     store: Path,
     seed: int,
     out: Path,
+    watch: Watch | None = None,
+    method: Method | None = None,
 ) -> dict[str, Any]:
     """Train the networks of a model, one after the other.
 
@@ -51,11 +53,17 @@ def train(
         Seed of every draw.
     out
         Folder to write into.
+    watch
+        Called with a member's history as it was found and after every epoch; what it raises ends
+        the training, which can be taken up again.
+    method
+        Other steps and scores than those of the loop.
 
     Returns
     -------
     dict
-        ``network``, ``parameters`` (of one member), ``members`` (``best_epoch``, ``epochs``,
+        ``network``, ``parameters`` (of one member), ``weights`` (``name`` and ``sha256`` of those
+        that it began with, or ``None``), ``members`` (``best_epoch``, ``epochs``,
         ``stopped``, ``seconds``, validation scores of the best epoch), ``balance``,
         ``augmentations``, ``device``, ``precision``, ``seconds``, ``data_path_share`` (share of
         the time that gathering and augmenting took).
@@ -63,7 +71,12 @@ def train(
     Raises
     ------
     RecipeError
-        An augmentation would break a label, or a network or class is unknown.
+        An augmentation would break a label, a network or class is unknown, or the settings do not
+        go with ``train.weights``.
+    WeightsError
+        The weights to begin with are absent, damaged, or of another network.
+    MissingDependencyError
+        The package of the weights is not installed.
     StoreError
         The store is absent, damaged, or has no train or validation split.
     TrainingError
@@ -83,9 +96,9 @@ def train(
         )
         device = _device_name(plan)
         say(f"training {settings.network} on {device}, {plan.precision}")
+        places = [out / f"members/{i}/checkpoint.safetensors" for i in range(settings.members)]
         states = [
-            train_member(plan, i, out / f"members/{i}/checkpoint.safetensors", interrupt)
-            for i in range(settings.members)
+            train_member(plan, i, place, interrupt, watch, method) for i, place in enumerate(places)
         ]
     model = _assemble(plan, states)
     save_model(model, out / "model")
@@ -95,6 +108,7 @@ def train(
     return {
         "network": settings.network,
         "parameters": model.description["parameters"],
+        "weights": model.description["weights"],
         "members": members,
         "balance": _balance_summary(plan, balance),
         "augmentations": describe(augment, plan.store.classes),
@@ -128,6 +142,9 @@ def _assemble(plan: Plan, states: list[State]) -> Model:
             "network": plan.settings.network,
             "width": plan.settings.width,
             "dropout": plan.settings.dropout,
+            "activation": plan.settings.activation,
+            "stem": plan.settings.stem,
+            "weights": plan.start.origin if plan.start else None,
             "classes": plan.store.classes,
             "channels": plan.store.images.shape[1],
             "size": plan.store.images.shape[-1],

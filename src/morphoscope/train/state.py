@@ -17,6 +17,7 @@ from morphoscope.networks import build
 from morphoscope.train.checkpoint import read_checkpoint, write_checkpoint
 from morphoscope.train.optimize import make_optimizer
 from morphoscope.train.plan import Plan, draw_seed
+from morphoscope.train.tuning import freeze
 
 __all__ = ["Position", "State", "open_state", "save_state"]
 
@@ -112,7 +113,12 @@ def _begin(plan: Plan, member: int, path: Path) -> State:
         width=plan.settings.width,
         dropout=plan.settings.dropout,
         size=plan.store.images.shape[-1],
+        activation=plan.settings.activation,
+        stem=plan.settings.stem,
     )
+    if plan.start is not None:
+        plan.start.fill(network)
+        freeze(network, plan.settings, plan.start.last)
     # Channels innermost: 1.04–1.3 times the images/s on the CPU in both precisions (one thread of
     # an AVX-512 EPYC, resnet18, resnet50 and alexnet at 64 and 128 pixels).
     network = network.to(plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
