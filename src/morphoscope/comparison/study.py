@@ -1,0 +1,170 @@
+"""The verb: train every variant with every seed, ask each once, compare, and say what follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from morphoscope.comparison.answering import answers_of, questions_of
+from morphoscope.comparison.concluding import conclude_from
+from morphoscope.comparison.entry import Entry
+from morphoscope.comparison.folds import draw_folds, fold_stores
+from morphoscope.comparison.trainings import train_once, training_of
+from morphoscope.comparison.variants import base_recipe, variant_recipes
+from morphoscope.errors import MorphoscopeError, RecipeError, TrainingError
+from morphoscope.pipeline import opened, prepared
+from morphoscope.progress import say
+from morphoscope.provenance import settings_digest
+from morphoscope.recipe import Recipe
+from morphoscope.stages import Job
+
+__all__ = ["compare_variants"]
+
+
+def compare_variants(recipe: Recipe, run: Path) -> dict[str, Any]:
+    """Compare the variants of a recipe.
+
+    Trains what is not trained yet below ``run/compare/trainings`` and writes ``compare.json``,
+    ``predictions.parquet`` and ``report.html`` into ``run/compare``. Called again after it was
+    killed, it goes on where it was.
+
+    Parameters
+    ----------
+    recipe
+        The experiment, with a section ``compare``.
+    run
+        Run folder; made when absent.
+
+    Returns
+    -------
+    dict
+        The content of ``compare.json``, see ``docs/compare.md``.
+
+    Raises
+    ------
+    RecipeError
+        A variant names a setting that does not exist or is not its to change, or there are fewer
+        than two; nothing was trained.
+    TrainingError
+        Fewer than two variants could be trained.
+    """
+    base = base_recipe(recipe)
+    entries = [Entry(name, own) for name, own in variant_recipes(base).items()]
+    out = run / "compare"
+    failed: dict[str, str] = {}
+    with opened(base, run) as job:
+        _prepare(job, entries, failed, out)
+        _check(entries)
+        job.working_engine().rest()
+        _train(entries, failed, base.compare.seeds, out / "trainings")
+        _require_two(entries, failed)
+        return conclude_from(base, entries, failed, out)
+
+
+def _prepare(job: Job, entries: list[Entry], failed: dict[str, str], out: Path) -> None:
+    """Give every variant its images, and drop those that cannot have them."""
+    stores: dict[str, list[Path]] = {}
+    for entry in list(entries):
+        digest = settings_digest(entry.recipe.prepare.model_dump())[:12]
+        with _Sparing(entry, entries, failed):
+            if digest not in stores:
+                stores[digest] = _stores(job, entry.recipe, out / "folds", digest)
+            entry.stores = stores[digest]
+            entry.asked = [questions_of(store) for store in entry.stores]
+            _require_same_images(entry, entries[0])
+    _require_two(entries, failed)
+
+
+def _stores(job: Job, recipe: Recipe, out: Path, digest: str) -> list[Path]:
+    """Prepare a variant's images; one store, or one a fold."""
+    own = prepared(job, recipe)
+    if not recipe.compare.folds:
+        return [own.folder("prepare")]
+    return fold_stores(own.folder("prepare"), draw_folds(own, out), out / digest)
+
+
+class _Sparing:
+    """Context: an error takes its variant out of the comparison, and is told, and ends nothing."""
+
+    def __init__(self, entry: Entry, entries: list[Entry], failed: dict[str, str]) -> None:
+        self.entry, self.entries, self.failed = entry, entries, failed
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, MorphoscopeError) or isinstance(error, RecipeError):
+            return False
+        say(f"compare: {self.entry.name} is left out: {error}", style="bold red")
+        self.failed[self.entry.name] = str(error)
+        self.entries.remove(self.entry)
+        return True
+
+
+def _require_same_images(entry: Entry, first: Entry) -> None:
+    for own, other in zip(entry.asked, first.asked, strict=True):
+        if own.ids != other.ids:
+            raise TrainingError(
+                f"{len(own.ids['test']):,} test images could be prepared for {entry.name}, and "
+                f"{len(other.ids['test']):,} for {first.name}",
+                expected="the same ones",
+                do="look at rejects.parquet of both stores",
+            )
+
+
+def _check(entries: list[Entry]) -> None:
+    """Find settings that cannot be met before hours are spent on those that can."""
+    from morphoscope.augment import refused
+    from morphoscope.networks.cost import network_cost
+    from morphoscope.prepare import open_store
+
+    for entry in entries:
+        settings, store = entry.recipe.train, open_store(entry.stores[0])
+        try:
+            refused(entry.recipe.augment, store.classes, orientations=settings.orientations)
+            network_cost(
+                settings.network,
+                classes=len(store.classes),
+                channels=store.images.shape[1],
+                size=store.images.shape[-1],
+                width=settings.width,
+                activation=settings.activation,
+                stem=settings.stem,
+            )
+        except RecipeError as error:
+            raise RecipeError(
+                f"variant {entry.name!r}: {error.found}", expected=error.expected, do=error.do
+            ) from error
+
+
+def _train(entries: list[Entry], failed: dict[str, str], seeds: int, out: Path) -> None:
+    """Train and ask; seed by seed, so that all variants have as many when it is cut off."""
+    for seed in range(1, seeds + 1):
+        for entry in list(entries):
+            say(f"compare: {entry.name}, training {seed} of {seeds}", style="bold")
+            with _Sparing(entry, entries, failed):
+                _train_one(entry, seed, out)
+
+
+def _train_one(entry: Entry, seed: int, out: Path) -> None:
+    several = len(entry.stores) > 1
+    trainings = [
+        training_of(entry.recipe, store, seed, fold if several else None, out)
+        for fold, store in enumerate(entry.stores)
+    ]
+    records = [train_once(training) for training in trainings]
+    asked = zip(trainings, records, entry.asked, strict=True)
+    entry.answers.append([answers_of(*one) for one in asked])
+    entry.trainings.append(trainings)
+    entry.records.append(records)
+
+
+def _require_two(entries: list[Entry], failed: Mapping[str, str]) -> None:
+    if len(entries) < 2:
+        reasons = "; ".join(f"{name}: {why}" for name, why in failed.items())
+        raise TrainingError(
+            f"{len(entries)} of {len(entries) + len(failed)} variants could be trained ({reasons})",
+            expected="two to compare",
+            do="mend the others; what is trained is kept",
+        )

@@ -1,0 +1,144 @@
+"""From the answers of many trainings to scores, differences and what can be claimed of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from morphoscope.evaluate.assess import Resampling
+from morphoscope.evaluate.crosscheck import mcnemar, sign_flip
+from morphoscope.evaluate.ensembles import ensembles
+from morphoscope.evaluate.marking import SCORES, Candidate, Exam, Marked
+from morphoscope.evaluate.paired import Difference, difference, fold_difference, holm
+
+__all__ = ["HIGHER_IS_BETTER", "compare"]
+
+Score = Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss"]
+# A calibration error is raised by chance, more for one model than for another: no test of it.
+TESTED = tuple(name for name in SCORES if name != "ece")
+HIGHER_IS_BETTER = frozenset({"accuracy", "balanced_accuracy", "macro_f1"})
+FLIPS = 10_000
+
+
+def compare(
+    exam: Exam,
+    candidates: list[Candidate],
+    *,
+    score: Score,
+    planned: Sequence[tuple[str, str]] = (),
+    resampling: Resampling,
+) -> dict[str, Any]:
+    """Score every variant and test their differences.
+
+    Parameters
+    ----------
+    exam
+        The test images.
+    candidates
+        The variants, all with the same number of trainings.
+    score
+        The score that claims are about.
+    planned
+        Names of the pairs that are tested; those that are no candidates do not count, and where
+        none is left all pairs are tested.
+    resampling
+        Bootstrap samples, confidence and seed.
+
+    Returns
+    -------
+    dict
+        JSON values, see ``docs/compare.md``.
+    """
+    marked = [Marked(exam, candidate, resampling) for candidate in candidates]
+    return {
+        "score": score,
+        "classes": exam.classes,
+        "n_test": len(exam.truth),
+        "n_validation": len(exam.validation_truth),
+        "unit": "image" if exam.groups is None else "group",
+        "units": exam.units,
+        "seeds": len(candidates[0].test),
+        "folds": 0 if exam.fold is None else int(exam.fold.max()) + 1,
+        "confidence": resampling.confidence,
+        "samples": resampling.samples,
+        "support": np.bincount(exam.truth, minlength=len(exam.classes)).tolist(),
+        "variants": [one.as_dict() for one in marked],
+        "pairs": _pairs(exam, marked, score, planned, resampling),
+        "ensembles": ensembles(exam, candidates, resampling),
+    }
+
+
+def _pairs(
+    exam: Exam,
+    marked: list[Marked],
+    score: Score,
+    planned: Sequence[tuple[str, str]],
+    resampling: Resampling,
+) -> list[dict[str, Any]]:
+    """Every tested pair, the better one first by the score that claims are about."""
+    sign = 1 if score in HIGHER_IS_BETTER else -1
+    ranked = sorted(marked, key=lambda one: -sign * one.trials[score].mean)
+    pairs = list(itertools.combinations(ranked, 2))
+    wanted = {frozenset(names) for names in planned}
+    chosen = [p for p in pairs if frozenset(one.candidate.name for one in p) in wanted]
+    pairs = chosen or pairs
+    rng = resampling.generator(2)
+    found: list[dict[str, Any]] = []
+    for first, second in pairs:
+        rights = zip(first.candidate.test, second.candidate.test, strict=True)
+        found.append(
+            {
+                "first": first.candidate.name,
+                "second": second.candidate.name,
+                "same_trainings": first.candidate.trainings == second.candidate.trainings,
+                "same_answers": bool(
+                    (first.candidate.test.argmax(2) == second.candidate.test.argmax(2)).all()
+                ),
+                "scores": {},
+                "sign_flip": sign_flip(first.unit_rights() - second.unit_rights(), FLIPS, rng),
+                "mcnemar": [
+                    mcnemar(a.argmax(1) == exam.truth, b.argmax(1) == exam.truth) for a, b in rights
+                ],
+            }
+        )
+    for name in TESTED:
+        tested = [_tested(exam, first, second, name) for first, second in pairs]
+        corrected = holm([one.p_value for one in tested])
+        for entry, one, p_holm in zip(found, tested, corrected, strict=True):
+            entry["scores"][name] = _difference(
+                one, name, p_holm, len(pairs), resampling.confidence
+            )
+    return found
+
+
+def _tested(exam: Exam, first: Marked, second: Marked, name: str) -> Difference:
+    one, other = first.trials[name], second.trials[name]
+    if exam.fold is None:
+        shared = first.candidate.trainings == second.candidate.trainings
+        return difference(one, other, units=exam.units, shared=shared)
+    return fold_difference(one.mean - other.mean, first.by_fold(name) - second.by_fold(name))
+
+
+def _difference(
+    one: Difference, name: str, p_holm: float, pairs: int, confidence: float
+) -> dict[str, Any]:
+    # Two shares differ by 1 at most.
+    most = 1.0 if name in HIGHER_IS_BETTER else np.inf
+    low, high = np.clip(one.bounds(confidence), -most, most).tolist()
+    # Bonferroni's level: the intervals of all pairs hold their truths together. An interval that
+    # lies on one side of 0 belongs to a pair that Holm's correction finds different, too.
+    together = one.bounds(1 - (1 - confidence) / pairs)
+    low_all, high_all = np.clip(together, -most, most).tolist()
+    return {
+        "value": one.value,
+        "low": low,
+        "high": high,
+        "low_all": low_all,
+        "high_all": high_all,
+        "p": one.p_value,
+        "p_holm": p_holm,
+        "freedom": one.freedom,
+    }
