@@ -31,7 +31,6 @@ ORDER = [
     "augment",
     "networks",
     "train",
-    "search",
     "evaluate",
     "bundle",
     "predict",
@@ -39,6 +38,8 @@ ORDER = [
     "serve",
     "stages",
     "pipeline",
+    "search",
+    "comparison",
     "cli",
     "__main__",
 ]

@@ -119,6 +119,58 @@ for _name, _text in {
 
 
 @app.command()
+def search(
+    recipe: RecipeArgument,
+    strategy: Annotated[
+        str, typer.Option("--strategy", metavar="NAME", help="How settings are chosen.")
+    ] = "",
+    trials: Annotated[
+        int | None, typer.Option("--trials", metavar="N", help="Number of trials.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", metavar="N", help="Trials at the same time.")
+    ] = None,
+    data: DataOption = "",
+    out: OutOption = None,
+    changes: SetOption = [],  # noqa: B006 - typer reads it, nothing writes it
+) -> None:
+    """Search the settings that the recipe leaves open; goes on where it was cut off."""
+    from morphoscope.search import search as search_settings
+
+    options = {"strategy": strategy or None, "trials": trials, "workers": workers}
+    given = [f"search.{key}={value}" for key, value in options.items() if value is not None]
+    loaded, folder = _load(recipe, data, [*changes, *given], out)
+    found = search_settings(loaded, folder)
+    best = found["best"]
+    print(
+        f"best of {sum(found['trials'].values())} trials: number {best['number']}, "
+        f"validation {loaded.train.monitor} {best['score']:.4f} at epoch {best['best_epoch']}"
+    )
+    print(f"report: {found['report']}")
+    print(f"use it: morphoscope run {found['recipe']}")
+
+
+@app.command()
+def compare(
+    recipe: RecipeArgument,
+    data: DataOption = "",
+    out: OutOption = None,
+    changes: SetOption = [],  # noqa: B006 - typer reads it, nothing writes it
+) -> None:
+    """Train the variants of a recipe with several seeds and say which differences are real."""
+    from morphoscope.comparison import compare_variants
+
+    loaded, folder = _load(recipe, data, changes, out)
+    results = compare_variants(loaded, folder)
+    for name, why in results["failed"].items():
+        print(f"{name} was left out: {why}")
+    for sentence in results["conclusion"]:
+        print(sentence)
+    for name in ("report.html", "compare.json", "predictions.parquet"):
+        print(f"{name.partition('.')[0]}: {folder / 'compare' / name}")
+
+
+@app.command()
 def predict(
     bundle: Annotated[str, typer.Argument(help="Bundle folder, or the name of a shipped model.")],
     images: Annotated[str, typer.Argument(help="Folder, glob, image or table of images.")],
@@ -176,6 +228,23 @@ def status(
 
 
 @app.command()
+def doubts(
+    predictions: Annotated[
+        list[Path],
+        typer.Argument(metavar="PREDICTIONS...", help="predictions.parquet of a run or all folds."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", help="Page of pictures; the table beside it ends in .csv.")
+    ] = Path("doubts.html"),
+    show: Annotated[int, typer.Option("--show", help="Pictures on the page.", min=0)] = 120,
+) -> None:
+    """Find labels that are likely wrong, from the answers of models that had not seen them."""
+    from morphoscope.evaluate.doubts import find_doubts
+
+    _show(find_doubts(predictions, out=out, show=show))
+
+
+@app.command()
 def settings(
     section: Annotated[str, typer.Argument(help="Section of the recipe; empty: all.")] = "",
 ) -> None:
@@ -186,6 +255,32 @@ def settings(
         print(describe_settings(section), end="")
     except KeyError:
         _misuse(f"there is no section {section!r}")
+
+
+@app.command()
+def networks(
+    size: Annotated[int, typer.Option(help="Side of the images (pixels).", min=1)] = 224,
+    channels: Annotated[int, typer.Option(help="Channels of the images.", min=1)] = 3,
+    classes: Annotated[int, typer.Option(help="Number of classes.", min=2)] = 1000,
+    width: Annotated[float, typer.Option(help="Factor on the channels.", min=0.01)] = 1.0,
+) -> None:
+    """List the networks with parameters, FLOPs of one image, smallest image and source."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from morphoscope.networks import NETWORKS, network_cost
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("network", "parameters", "GFLOPs", "smallest", "source"):
+        table.add_column(heading, justify="left" if heading in ("network", "source") else "right")
+    for name, network in NETWORKS.items():
+        numbers = ["–", "–"]
+        if size >= network.smallest:
+            cost = network_cost(name, classes=classes, channels=channels, size=size, width=width)
+            numbers = [f"{cost.parameters:,}", f"{cost.flops / 1e9:.3g}"]
+        table.add_row(name, *numbers, f"{network.smallest} px", network.source)
+    Console(highlight=False).print(table)
+    print(f"at {size}×{size}×{channels}, {classes} classes; two FLOPs are one multiply-add")
 
 
 @app.command()

@@ -99,7 +99,7 @@ def test_again_gives_the_same_numbers(striped: Path, evaluated: Path, tmp_path: 
 def test_without_calibration_the_temperature_is_one(striped: Path, tmp_path: Path):
     settings = EvaluateSettings(bootstrap=100, gallery=0, explain=0, calibrate=False)
     evaluate(small_recipe(settings), run=striped, out=tmp_path)
-    assert json.loads((tmp_path / "calibration.json").read_text()) == {"temperature": 1.0}
+    assert json.loads((tmp_path / "calibration.json").read_text())["temperature"] == 1.0
     assert "evaluate.explain is 0" in (tmp_path / "report.html").read_text()
 
 

@@ -28,7 +28,7 @@ from morphoscope.recipe import EngineSettings
 from tiny_run import CLASSES, N
 
 P = [f"p_{name}" for name in CLASSES]
-COLUMNS = ["id_str", "file_loc", "class", *P, "flag"]
+COLUMNS = ["id_str", "file_loc", "class", "set", *P, "flag"]
 
 
 def huge_png(path: Path) -> None:
@@ -99,7 +99,7 @@ def test_bad_images_get_a_row_and_a_flag(
     assert found["file_loc"].to_list() == [*files, None, files[0]]
     assert found["flag"].to_list() == [*flags.values(), "missing", None]
     bad = found.filter(pl.col("flag").is_not_null())
-    assert bad.select("class", *P).null_count().row(0) == (bad.height,) * 4
+    assert bad.select("class", "set", *P).null_count().row(0) == (bad.height,) * 5
     good = found.filter(pl.col("flag").is_null())
     np.testing.assert_allclose(good.select(P).sum_horizontal(), 1, atol=1e-5)
     assert good["class"].to_list() == [CLASSES[i] for i in good.select(P).to_numpy().argmax(1)]
@@ -204,7 +204,7 @@ def test_only_bad_images_end_well(tiny_bundle: Path, inline: Engine, tmp_path: P
     (tmp_path / "images/a.jpg").touch()
     predict(tiny_bundle, tmp_path / "images", out=tmp_path / "p.parquet", engine=inline)
     found = pl.read_parquet(tmp_path / "p.parquet")
-    assert found.row(0) == ("a", str(tmp_path / "images/a.jpg"), None, None, None, None, "empty")
+    assert found.row(0) == ("a", str(tmp_path / "images/a.jpg"), *[None] * 5, "empty")
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".ecsv", ".vot", ".fits"])

@@ -177,7 +177,7 @@ def test_damage_is_named(folder: Path) -> None:
         (text[:-9], "damaged"),
         (text.replace('"complete"', '"writing"'), "unfinished"),
         (text.replace('"format": 1', '"format": 9'), "format 1"),
-        (text.replace('"crop_fraction"', '"crop"'), "does not know"),
+        (text.replace('"crop_fraction"', '"crop_share"'), "does not know"),
         (text.replace('"shape"', '"form"', 1), "damaged"),
     ]:
         described.write_text(content)

@@ -117,6 +117,7 @@ def read_galaxy10(root: Path) -> Acquired:
         "table": path.name,
         "table_sha256": file_digest(path),
         "survey": survey.name,
+        "classes": list(survey.classes),
         "citation": survey.citation,
     }
     rejects = unknown.with_columns(pl.lit("unknown_class").alias("reason"))

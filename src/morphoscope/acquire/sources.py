@@ -120,6 +120,10 @@ def _fetched_names(settings: AcquireSettings) -> set[str]:
     return {*names, *(part for name in names for part in part_names(name))}
 
 
+def _is_another(root: Path, settings: AcquireSettings) -> bool:
+    return root.is_file() and root.name not in _fetched_names(settings)
+
+
 def _fetched(settings: AcquireSettings, root: Path | None, out: Path) -> Path:
     """Fetch the downloads and return the file or folder that the source is read from."""
     if root is None and not settings.downloads:
@@ -127,6 +131,9 @@ def _fetched(settings: AcquireSettings, root: Path | None, out: Path) -> Path:
             f"the source {settings.source!r} has no data",
             do="name them with --data PATH or in acquire.data",
         )
+    # One file is all of Galaxy10: with another edition at hand there is nothing to fetch.
+    if root and settings.source == "galaxy10" and _is_another(root, settings):
+        return root
     folder = root or out / "downloads"
     if folder.name in _fetched_names(settings) or folder.is_file():
         folder = folder.parent

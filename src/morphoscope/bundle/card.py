@@ -88,9 +88,14 @@ def _preparation(settings: dict[str, Any]) -> str:
     words = [f"the central {settings['crop_fraction']:.0%} of the side"]
     if settings["crop_fraction"] == 1:
         words = ["the whole image"]
+    if settings.get("crop"):
+        first, end, of = settings["crop"]
+        words = [f"pixels {first} to {end - 1} of each side of {of} (in proportion on others)"]
     words.append(f"made square ({settings['pad']} padding)")
     words.append(f"resized to {settings['size']} × {settings['size']} pixels")
-    words.append("colour" if settings["channels"] == "rgb" else "grey")
+    words.append(
+        {"rgb": "colour", "grey": "grey", "mean": "mean of the colours"}[settings["channels"]]
+    )
     for key in ("denoise", "stretch"):
         if settings[key] != "none":
             words.append(f"{key} {settings[key]}")
@@ -107,6 +112,8 @@ def _training(manifest: dict[str, Any]) -> list[str]:
     totals = [f"{sum(counts.get(split, {}).values()):,}" for split in SPLITS]
     networks = "one network" if train["members"] == 1 else f"{train['members']} networks, averaged"
     views = "" if train["orientations"] == 1 else f", {train['orientations']} orientations averaged"
+    if train.get("weights"):
+        networks += f", begun with the weights {train['weights']}"
     return [
         "## What it was trained on",
         "",

@@ -69,6 +69,12 @@ class Bundle:
         return list(self.manifest["classes"])
 
     @property
+    def sets(self) -> dict[str, float] | None:
+        """``coverage`` and ``threshold`` of prediction sets; None for models without them."""
+        found: dict[str, float] | None = self.manifest.get("calibration", {}).get("sets")
+        return found
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """Shape ``(channel, y, x)`` of a prepared image."""
         size = self.preparation.size

@@ -14,7 +14,7 @@ from morphoscope.bundle.card import card
 from morphoscope.bundle.graph import calibrated, write_graph
 from morphoscope.bundle.opening import FORMAT, GRAPH, MANIFEST, WEIGHTS, content_id, open_bundle
 from morphoscope.catalog import atomic_path, read_catalogue
-from morphoscope.errors import BundleError, MissingDependencyError, StageError
+from morphoscope.errors import BundleError, MissingDependencyError, RecipeError, StageError
 from morphoscope.prepare import Store, open_store
 from morphoscope.provenance import file_digest, read_record, versions
 from morphoscope.recipe import Recipe
@@ -50,6 +50,8 @@ def export(recipe: Recipe, *, run: Path, out: Path) -> dict[str, Any]:
 
     Raises
     ------
+    RecipeError
+        The images had noise added, which is for experiments.
     StageError
         Evaluate has not run.
     MissingDependencyError
@@ -58,13 +60,14 @@ def export(recipe: Recipe, *, run: Path, out: Path) -> dict[str, Any]:
         The bundle does not answer as the trained model.
     """
     _require_libraries()
+    _require_real_images(recipe)
     from morphoscope.networks import load_model
 
     name = recipe.export.name or recipe.name
     metrics = _read_json(run / "evaluate" / "metrics.json")
-    temperature = float(_read_json(run / "evaluate" / "calibration.json")["temperature"])
+    calibration = _read_json(run / "evaluate" / "calibration.json")
     store = open_store(run / "prepare", recipe.prepare)
-    model = calibrated(load_model(run / "train" / "model"), temperature)
+    model = calibrated(load_model(run / "train" / "model"), float(calibration["temperature"]))
     out.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(out)
     with atomic_path(out / name) as folder:
@@ -76,7 +79,7 @@ def export(recipe: Recipe, *, run: Path, out: Path) -> dict[str, Any]:
             "task": "classes",
             "classes": store.classes,
             "preparation": store.settings.model_dump(),
-            "calibration": {"temperature": temperature},
+            "calibration": calibration,
             "scores": _scores(metrics),
             "files": {file: file_digest(folder / file) for file in (GRAPH, WEIGHTS)},
             "provenance": _provenance(recipe, run, store),
@@ -100,6 +103,17 @@ def _require_libraries() -> None:
     if absent:
         raise MissingDependencyError(
             f"export needs {', '.join(absent)}", do="pip install 'morphoscope[train]'"
+        )
+
+
+def _require_real_images(recipe: Recipe) -> None:
+    """Images of people who use a model get no noise, so that it would answer what it never saw."""
+    if recipe.prepare.add_noise:
+        raise RecipeError(
+            f"the model was trained on images with noise added (prepare.add_noise = "
+            f"{recipe.prepare.add_noise:g})",
+            expected="a model of images as they are",
+            do="train with prepare.add_noise = 0; to learn from noisier images, set augment.noise",
         )
 
 
@@ -130,6 +144,7 @@ def _provenance(recipe: Recipe, run: Path, store: Store) -> dict[str, Any]:
     # Where the files lay and how many cores worked is this machine's affair.
     settings = recipe.model_dump(exclude={"engine": True, "acquire": {"data"}})
     settings["split"]["given"] = Path(recipe.split.given).name
+    settings["train"]["weights"] = Path(recipe.train.weights).name
     return {
         "recipe": settings,
         "seed": recipe.seed,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from morphoscope.evaluate import bootstrap, calibration, metrics
 from morphoscope.evaluate.bootstrap import Interval, Sums
 
-__all__ = ["Answers", "Resampling", "assess"]
+__all__ = ["Answers", "Resampling", "assess", "score"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -108,6 +108,15 @@ def assess(
     }
 
 
+def score(answers: Answers, classes: list[str], resampling: Resampling) -> dict[str, Any]:
+    """``scores`` and ``per_class`` of answers whose probabilities are taken as they are."""
+    sums = _Resampled(answers, 1.0, resampling, 0)
+    return {
+        "scores": {name: one.as_dict() for name, one in sums.scores().items()},
+        "per_class": sums.per_class(classes),
+    }
+
+
 class _Resampled:
     """The sums of one split, and those of its bootstrap samples."""
 
@@ -135,7 +144,8 @@ class _Resampled:
             name: bootstrap.interval(float(value), drawn[name], self.n, self.confidence)
             for name, value in point.items()
         }
-        found["accuracy"] = bootstrap.exact_bounds(found["accuracy"], self.confidence)
+        for share in ("accuracy", "top2_accuracy"):
+            found[share] = bootstrap.exact_bounds(found[share], self.confidence)
         found["ece"] = bootstrap.error_interval(
             float(point["ece"]), drawn["ece"], self.chance, self.n, self.confidence
         )

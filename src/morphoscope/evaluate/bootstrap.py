@@ -55,12 +55,15 @@ class Sums:
         Summed losses ``(...)``.
     bins
         Count, summed confidence and right answers by confidence, ``(..., bins, 3)``.
+    first_two
+        Count of true classes among the two likeliest ``(...)``.
     """
 
     confusion: Floats
     log_loss: Floats
     brier: Floats
     bins: Floats
+    first_two: Floats
 
     @classmethod
     def from_flat(cls, flat: Floats, classes: int) -> Sums:
@@ -69,7 +72,8 @@ class Sums:
             confusion=flat[..., :cells].reshape(*leading, classes, classes),
             log_loss=flat[..., cells],
             brier=flat[..., cells + 1],
-            bins=flat[..., cells + 2 :].reshape(*leading, metrics.BINS, 3),
+            bins=flat[..., cells + 3 :].reshape(*leading, metrics.BINS, 3),
+            first_two=flat[..., cells + 2],
         )
 
     def scores(self) -> dict[str, Floats]:
@@ -79,6 +83,7 @@ class Sums:
             "accuracy": metrics.accuracy(self.confusion),
             "balanced_accuracy": metrics.balanced_accuracy(self.confusion),
             "macro_f1": metrics.macro_f1(self.confusion),
+            "top2_accuracy": self.first_two / n,
             "log_loss": self.log_loss / n,
             "brier": self.brier / n,
             "ece": metrics.expected_calibration_error(self.bins),
@@ -86,18 +91,19 @@ class Sums:
 
 
 def row_sums(probabilities: Floats, truth: Integers) -> Floats:
-    """Each row's share in the sums, shape ``(n, k² + 2 + 3 bins)``."""
+    """Each row's share in the sums, shape ``(n, k² + 3 + 3 bins)``."""
     n, k = probabilities.shape
     rows, answer = np.arange(n), probabilities.argmax(1)
     confidence = probabilities.max(1)
-    flat = np.zeros((n, k * k + 2 + 3 * metrics.BINS))
+    flat = np.zeros((n, k * k + 3 + 3 * metrics.BINS))
     flat[rows, truth * k + answer] = 1
     flat[:, k * k] = metrics.log_losses(probabilities, truth)
     flat[:, k * k + 1] = metrics.brier_losses(probabilities, truth)
-    place = k * k + 2 + 3 * metrics.calibration_bins(confidence)
+    place = k * k + 3 + 3 * metrics.calibration_bins(confidence)
     flat[rows, place] = 1
     flat[rows, place + 1] = confidence
     flat[rows, place + 2] = answer == truth
+    flat[:, k * k + 2] = metrics.within_first(probabilities, truth, 2)
     return flat
 
 

@@ -6,24 +6,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from morphoscope.evaluate import explain, gallery
 from morphoscope.evaluate.pictures import embed, overlay, tiles, to_picture
+from morphoscope.evaluate.weakness import examples
 from morphoscope.recipe import EvaluateSettings
 
 if TYPE_CHECKING:
     from morphoscope.networks.model import Model
     from morphoscope.prepare import Store
 
-__all__ = ["Shown", "illustrate"]
+__all__ = ["Shown", "illustrate", "illustrate_spots"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 LARGE, SMALL, MANY = 192, 112, 60
 EXAMPLES = 8
+OF_A_SPOT = 5
 LOOKED_AT = 24
 MAP_SIDE = 96
 
@@ -99,6 +102,21 @@ def illustrate(model: Model, shown: Shown, settings: EvaluateSettings) -> dict[s
     }
     if settings.explain:
         found.update(_learned(model, shown, settings.explain, side, found["classes"]))
+    return found
+
+
+def illustrate_spots(
+    shown: Shown, properties: pl.DataFrame, spots: list[dict[str, Any]]
+) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Wrong images of each weak spot's worst part and right ones of its best, by name."""
+    found = {}
+    for spot in spots:
+        values = properties[spot["name"]].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        wrong, right = examples(values, shown.answer == shown.truth, spot, OF_A_SPOT)
+        found[spot["name"]] = {
+            "wrong": [shown.card(int(position), SMALL) for position in wrong],
+            "right": [shown.card(int(position), SMALL) for position in right],
+        }
     return found
 
 

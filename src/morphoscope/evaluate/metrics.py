@@ -23,6 +23,7 @@ __all__ = [
     "expected_calibration_error",
     "log_losses",
     "macro_f1",
+    "within_first",
 ]
 
 BINS = 15
@@ -153,6 +154,20 @@ def brier_losses(probabilities: Floats, truth: Integers) -> Floats:
     """
     target = np.eye(probabilities.shape[1])[truth]
     return np.asarray(((probabilities - target) ** 2).sum(1))
+
+
+def within_first(probabilities: Floats, truth: Integers, first: int) -> NDArray[np.bool_]:
+    """Whether the true class is among the ``first`` likeliest; of equals, the earlier comes first.
+
+    Examples
+    --------
+    >>> within_first(np.array([[0.5, 0.3, 0.2]] * 3), np.array([0, 1, 2]), 2).tolist()
+    [True, True, False]
+    """
+    own = probabilities[np.arange(len(truth)), truth][:, None]
+    earlier = np.arange(probabilities.shape[1]) < truth[:, None]
+    before = (probabilities > own) | ((probabilities == own) & earlier)
+    return np.asarray(before.sum(1) < first)
 
 
 def calibration_bins(confidence: Floats, bins: int = BINS) -> Integers:

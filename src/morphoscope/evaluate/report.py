@@ -14,10 +14,11 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from morphoscope.evaluate import figures, wording
+from morphoscope.evaluate.measures import count_rare, explain_measures
 from morphoscope.provenance import StageRecord, versions
 from morphoscope.recipe import Recipe
 
-__all__ = ["Evidence", "render"]
+__all__ = ["Evidence", "environment", "render"]
 
 PAGE = Path(__file__).parent / "page"
 CARDS = (
@@ -82,14 +83,17 @@ def render(evidence: Evidence) -> str:
     """
     metrics = evidence.metrics
     return (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             recipe=evidence.recipe,
             metrics=metrics,
             sentences=wording.headline(metrics),
             trust=wording.trust_in_words(metrics),
+            sets=wording.sets_in_words(metrics),
             cautions=wording.cautions(metrics),
+            measures=explain_measures(metrics),
+            rare=count_rare(metrics, evidence.summary("split").get("counts", {})),
             warnings=[
                 warning
                 for stage in evidence.records
@@ -114,7 +118,8 @@ def render(evidence: Evidence) -> str:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Templates of the pages, with the filters that write numbers."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(PAGE),
         autoescape=True,

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from morphoscope.catalog import atomic_path, read_catalogue, write_catalogue
 from morphoscope.errors import CheckpointError, SplitError, StageError
-from morphoscope.evaluate import calibration
+from morphoscope.evaluate import calibration, conformal
 from morphoscope.evaluate.assess import Answers, Resampling, assess
 from morphoscope.evaluate.learning import read_curves
+from morphoscope.evaluate.measures import measure_costs
+from morphoscope.evaluate.merging import merge_classes, of_these_classes, score_merged
 from morphoscope.evaluate.report import Evidence, render
 from morphoscope.evaluate.weakness import picture_properties, weak_spots
 from morphoscope.prepare import Store, open_store
@@ -58,8 +60,11 @@ def evaluate(recipe: Recipe, *, run: Path, out: Path) -> dict[str, Any]:
         No image of the validation or of the test split has a class.
     CheckpointError
         The model answers other classes than the store holds.
+    RecipeError
+        ``evaluate.merge`` does not fit the classes.
     """
     store = open_store(run / "prepare", recipe.prepare)
+    merge_classes(store.classes, of_these_classes(store.classes, recipe.evaluate.merge))
     rows = {split: _rows(store, split) for split in SPLITS}
     model = _load(run / "train" / "model", store)
     records = {stage: read_record(run / stage) for stage in STAGES}
@@ -71,17 +76,21 @@ def evaluate(recipe: Recipe, *, run: Path, out: Path) -> dict[str, Any]:
     answers = {
         split: Answers(logs[split], truth[split], _groups(store, rows[split])) for split in SPLITS
     }
-    settings = recipe.evaluate
-    resampling = Resampling(settings.bootstrap, settings.confidence, recipe.seed)
-    metrics = assess(answers["test"], answers["validation"], store.classes, temperature, resampling)
     probabilities = {
         split: calibration.apply_temperature(logs[split], temperature) for split in SPLITS
     }
+    metrics = _judged(recipe, store.classes, answers, probabilities, temperature)
     history = _history(run)
     metrics["training"] = read_curves(history, _summary(records["train"]))
     right = probabilities["test"].argmax(1) == truth["test"]
-    metrics["weak_spots"] = weak_spots(_properties(store, rows["test"]), right, settings.confidence)
-    _write_json(out / "calibration.json", {"temperature": temperature})
+    properties = _properties(store, rows["test"])
+    metrics["weak_spots"] = weak_spots(properties, right, recipe.evaluate.confidence)
+    shown = model, store, rows["test"], probabilities["test"]
+    sets = {
+        "coverage": recipe.evaluate.coverage,
+        "threshold": metrics["sets"]["overall"]["threshold"]["value"],
+    }
+    _write_json(out / "calibration.json", {"temperature": temperature, "sets": sets})
     _write_predictions(out / "predictions.parquet", store, rows, probabilities)
     _write_json(out / "metrics.json", metrics)
     evidence = Evidence(
@@ -93,7 +102,7 @@ def evaluate(recipe: Recipe, *, run: Path, out: Path) -> dict[str, Any]:
         history=history,
         top=probabilities["test"].max(1),
         right=right,
-        pictures=_illustrate(model, store, rows["test"], probabilities["test"], recipe),
+        pictures=_illustrate(*shown, recipe, properties, metrics["weak_spots"]["found"]),
     )
     with atomic_path(out / "report.html") as path:
         path.write_text(render(evidence), encoding="utf-8")
@@ -103,6 +112,33 @@ def evaluate(recipe: Recipe, *, run: Path, out: Path) -> dict[str, Any]:
         **{name: scores[name] for name in ("accuracy", "macro_f1", "ece")},
         "report": "report.html",
     }
+
+
+def _judged(
+    recipe: Recipe,
+    classes: list[str],
+    answers: dict[str, Answers],
+    probabilities: dict[str, NDArray[np.float64]],
+    temperature: float,
+) -> dict[str, Any]:
+    """What ``metrics.json`` says of the answers alone."""
+    settings, test = recipe.evaluate, answers["test"]
+    resampling = Resampling(settings.bootstrap, settings.confidence, recipe.seed)
+    metrics = assess(test, answers["validation"], classes, temperature, resampling)
+    metrics["costs"] = measure_costs(probabilities["test"], test.truth)
+    metrics["sets"] = conformal.check_sets(
+        (probabilities["validation"], answers["validation"].truth),
+        (probabilities["test"], test.truth),
+        classes,
+        coverage=settings.coverage,
+        confidence=settings.confidence,
+    )
+    merge = of_these_classes(classes, settings.merge)
+    metrics["not_merged"] = [name for name in settings.merge if name not in merge]
+    if merge:
+        merged = score_merged(probabilities["test"], test, classes, merge, resampling)
+        metrics["merged"] = merged
+    return metrics
 
 
 def _rows(store: Store, split: str) -> NDArray[np.int64]:
@@ -151,12 +187,19 @@ def _illustrate(
     rows: NDArray[np.int64],
     probabilities: NDArray[np.float64],
     recipe: Recipe,
+    properties: pl.DataFrame,
+    spots: list[dict[str, Any]],
 ) -> dict[str, Any]:
     from morphoscope.evaluate.answers import threads
-    from morphoscope.evaluate.illustrate import Shown, illustrate
+    from morphoscope.evaluate.illustrate import Shown, illustrate, illustrate_spots
 
+    shown = Shown(store, rows, probabilities)
     with threads(recipe.train):
-        return illustrate(model, Shown(store, rows, probabilities), recipe.evaluate)
+        pictures = illustrate(model, shown, recipe.evaluate)
+    pictures["spots"] = illustrate_spots(
+        shown, properties, spots if recipe.evaluate.gallery else []
+    )
+    return pictures
 
 
 def _groups(store: Store, rows: NDArray[np.int64]) -> NDArray[Any] | None:

@@ -9,16 +9,20 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["chi_square_tail", "picture_properties", "weak_spots"]
+from morphoscope.evaluate.shapes import measure_shapes
+
+__all__ = ["chi_square_tail", "examples", "picture_properties", "weak_spots"]
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 BINS = 5
 FEWEST = 60
 SIGNIFICANCE = 0.01
 MOST = 6
 BLOCK = 512
-# Row numbers and stages' own columns, and positions, which matter through these properties only.
-NOT_PROPERTIES = frozenset({"group", "fold", "ra", "dec", "id", "objid"})
+# Row numbers, labels, stages' own columns; and positions, which matter through these properties
+# only.
+NOT_PROPERTIES = frozenset({"group", "fold", "ra", "dec", "id", "objid", "ans"})
 
 
 def weak_spots(
@@ -42,9 +46,11 @@ def weak_spots(
     -------
     dict
         ``tested``: names; ``found``: at most six, strongest first, each with ``name``, ``p_value``
-        and ``bins`` of ``low``, ``high``, ``n``, ``accuracy`` with interval.
+        and ``bins`` of ``low``, ``high``, ``n``, ``accuracy`` with interval; ``compared``: of every
+        name tested the median among right and among wrong answers (none: ``None``), and the
+        ``p_value``.
     """
-    tested: list[str] = []
+    compared: list[dict[str, Any]] = []
     found: list[dict[str, Any]] = []
     for name in properties.columns:
         values = _usable(properties[name], name)
@@ -52,15 +58,50 @@ def weak_spots(
             continue
         cut = _cut(values, right, confidence)
         if cut:
-            tested.append(name)
             found.append({"name": name, "p_value": _p_value(cut), "bins": cut})
-    level = SIGNIFICANCE / max(1, len(tested))
+            medians = {"right": _median(values[right]), "wrong": _median(values[~right])}
+            compared.append({"name": name, "p_value": found[-1]["p_value"], **medians})
+    level = SIGNIFICANCE / max(1, len(found))
     strong = sorted((f for f in found if f["p_value"] < level), key=lambda f: f["p_value"])
-    return {"tested": tested, "found": strong[:MOST]}
+    return {
+        "tested": [one["name"] for one in compared],
+        "found": strong[:MOST],
+        "compared": sorted(compared, key=lambda one: one["p_value"]),
+    }
+
+
+def examples(
+    values: Floats, right: NDArray[np.bool_], spot: dict[str, Any], n: int
+) -> tuple[Integers, Integers]:
+    """Choose wrong answers of a property's worst part, and right ones of its best.
+
+    Parameters
+    ----------
+    values
+        The property, shape ``(rows,)``.
+    right
+        Whether each answer was right, shape ``(rows,)``.
+    spot
+        One of what `weak_spots` found.
+    n
+        Images of each kind at most, evenly along the property.
+    """
+    by_accuracy = sorted(spot["bins"], key=lambda entry: entry["accuracy"]["value"])
+    chosen = []
+    for part, wanted in ((by_accuracy[0], ~right), (by_accuracy[-1], right)):
+        rows = np.flatnonzero((values >= part["low"]) & (values <= part["high"]) & wanted)
+        rows = rows[np.argsort(values[rows], kind="stable")]
+        chosen.append(rows[np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(np.int64)])
+    return chosen[0], chosen[1]
+
+
+def _median(values: Floats) -> float | None:
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if len(finite) else None
 
 
 def picture_properties(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> pl.DataFrame:
-    """Properties that every prepared picture has: brightness, contrast and light at its edge.
+    """Properties that every prepared picture has: grey levels, and the galaxy's shape.
 
     Parameters
     ----------
@@ -72,7 +113,9 @@ def picture_properties(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> pl
     parts = [_measured(images[rows[first : first + BLOCK]]) for first in range(0, len(rows), BLOCK)]
     names = ("mean grey level", "spread of grey levels", "grey level at the edge")
     columns = np.concatenate(parts, axis=1)
-    return pl.DataFrame({f"picture: {name}": v for name, v in zip(names, columns, strict=True)})
+    grey = pl.DataFrame({f"picture: {name}": v for name, v in zip(names, columns, strict=True)})
+    shapes = [measure_shapes(images[rows[i : i + BLOCK]]) for i in range(0, len(rows), BLOCK)]
+    return grey.hstack(pl.concat(shapes))
 
 
 def _measured(images: NDArray[np.uint8]) -> Floats:

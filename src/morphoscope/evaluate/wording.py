@@ -6,7 +6,16 @@ from typing import Any
 
 from morphoscope.evaluate.calibration import HIGHEST, LOWEST
 
-__all__ = ["cautions", "decimal", "duration", "headline", "percent", "span", "trust_in_words"]
+__all__ = [
+    "cautions",
+    "decimal",
+    "duration",
+    "headline",
+    "percent",
+    "sets_in_words",
+    "span",
+    "trust_in_words",
+]
 
 Metrics = dict[str, Any]
 THIN = "\u202f"
@@ -114,6 +123,43 @@ def _temperature_in_words(calibration: dict[str, Any]) -> str:
             "likely there are too few validation images to fit it."
         )
     return sentence
+
+
+def sets_in_words(metrics: Metrics) -> list[str]:
+    """Say how often the prediction sets held the truth, and what that rests on."""
+    sets = metrics["sets"]
+    overall, by_class, classes = sets["overall"], sets["by_class"], sets["classes"]
+    chance = overall["by_chance"]
+    tested = {name: one for name, one in classes.items() if one["overall"]["n"]}
+    worst = min(tested, key=lambda name: tested[name]["overall"]["value"])
+    low = tested[worst]["overall"]
+    sentences = [
+        f"Instead of one answer, a set: every class with a probability of at least "
+        f"{overall['threshold']['value']:.3f}, and the likeliest always. That threshold was found "
+        f"on {sets['n_calibration']:,} validation images so that {percent(sets['coverage'], 0)} of "
+        f"the sets hold the true class. On test {percent(overall['found']['value'])} do "
+        f"({span(overall['found'], as_percent=True)}); by chance alone "
+        f"{chance['low'] * 100:.1f}–{chance['high'] * 100:.1f}{THIN}% are to be expected.",
+        f"A set holds {overall['mean_size']:.2f} classes on average, and one only for "
+        f"{percent(overall['single'], 0)} of the images.",
+        f"That is for all images together. Worst off is “{worst}” with {percent(low['value'])} "
+        f"({span(low, as_percent=True)}, n = {low['n']:,}). A threshold for each class promises "
+        f"the same within every class; the sets then hold {by_class['mean_size']:.2f} classes.",
+    ]
+    lost = [f"“{n}” ({one['threshold']['n']})" for n, one in classes.items() if _too_few(one)]
+    if lost:
+        sentences.append(
+            f"Too few validation images to leave the class out of any set: {', '.join(lost)}."
+        )
+    sentences.append(
+        "The promise holds for images drawn like those of validation. Validation also chose the "
+        "epoch and the temperature, so it holds nearly, not exactly."
+    )
+    return sentences
+
+
+def _too_few(one: dict[str, Any]) -> bool:
+    return bool(one["threshold"]["too_few"])
 
 
 def cautions(metrics: Metrics) -> list[str]:

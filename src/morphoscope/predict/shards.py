@@ -26,6 +26,9 @@ __all__ = ["Shards", "Work", "clear", "read_metadata", "require_own", "tally"]
 PARTS = "part-*.parquet"
 SUMMARY = "_metadata.json"
 GROUP_ROWS = 131_072
+# Between the classes of a set: names of classes have commas.
+SEPARATOR = "|"
+ROUNDING = 1e-6
 # In words, what differs where parts are of another work.
 OTHER = {"model": "another model", "listing": "other images", "morphoscope": "another version"}
 
@@ -67,6 +70,7 @@ class Shards:
             "model": self.bundle.id,
             "model_name": self.bundle.name,
             "classes": self.bundle.classes,
+            "sets": self.bundle.sets,
             "morphoscope": __version__,
             "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "work": asdict(self.work),
@@ -116,6 +120,10 @@ class Shards:
             "file_loc": rows["file_loc"],
             "class": pa.array(np.array(self.bundle.classes, object)[best], pa.string(), mask=~good),
         }
+        if self.bundle.sets:
+            least = self.bundle.sets["threshold"]
+            sets = _sets(np.nan_to_num(probabilities), self.bundle.classes, least)
+            columns["set"] = pa.array(sets, pa.string(), mask=~good)
         for index, name in enumerate(self.bundle.classes):
             columns[f"p_{name}"] = pa.array(probabilities[:, index], pa.float32(), mask=~good)
         columns["flag"] = pa.array(flags, pa.string())
@@ -149,6 +157,15 @@ class Shards:
         with atomic_path(self.folder / SUMMARY) as temporary:
             values = {**self.metadata, "rows": self.listing.rows, "parts": self.listing.shards}
             temporary.write_text(json.dumps(values, indent=1))
+
+
+def _sets(probabilities: NDArray[np.float32], classes: list[str], threshold: float) -> list[str]:
+    """Classes at or above the threshold, and the likeliest always: likeliest first, joined."""
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    # The threshold is the probability of an image; float32 must not lose it.
+    sizes = np.maximum((probabilities >= threshold - ROUNDING).sum(1), 1)
+    rows = zip(order, sizes, strict=True)
+    return [SEPARATOR.join(classes[index] for index in row[:size]) for row, size in rows]
 
 
 def _described(table: pa.Table, metadata: dict[str, Any]) -> pa.Table:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["central_crop", "crop_side", "pad_square", "resize", "side_needed"]
+__all__ = ["central_crop", "crop_side", "named_crop", "pad_square", "resize", "side_needed"]
 
 Pixels = NDArray[Any]
 
@@ -41,6 +41,17 @@ def central_crop(pixels: Pixels, fraction: float) -> Pixels:
     side = pixels.shape[0]
     cut = (side - crop_side(side, fraction)) // 2
     return pixels[cut : side - cut, cut : side - cut]
+
+
+def named_crop(pixels: Pixels, first: int, end: int, of: int) -> Pixels:
+    """Pixels ``first`` … ``end`` − 1 of both sides of a square image whose side is ``of``.
+
+    On another side the bounds are scaled and rounded, so that the same part of the sky is kept.
+    """
+    side = pixels.shape[0]
+    low = min(math.floor(first * side / of + 0.5), side - 1)
+    high = max(math.floor(end * side / of + 0.5), low + 1)
+    return pixels[low:high, low:high]
 
 
 def side_needed(size: int, fraction: float) -> int:

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from morphoscope.errors import ImageError
 from morphoscope.images import read_image
 from morphoscope.prepare.denoise import denoise
-from morphoscope.prepare.geometry import central_crop, pad_square, resize, side_needed
+from morphoscope.prepare.geometry import (
+    central_crop,
+    named_crop,
+    pad_square,
+    resize,
+    side_needed,
+)
+from morphoscope.prepare.noise import add_noise
 from morphoscope.prepare.stretch import stretch
 from morphoscope.recipe import PrepareSettings
 
@@ -51,7 +58,7 @@ def prepare_file(file_loc: str, settings: PrepareSettings) -> NDArray[np.uint8]:
     ImageError
         The image cannot be read.
     """
-    needed = side_needed(settings.size, settings.crop_fraction)
+    needed = side_needed(settings.size, settings.kept)
     try:
         return prepare_pixels(read_image(file_loc, at_least=needed), settings)
     except (cv2.error, MemoryError) as error:
@@ -62,7 +69,7 @@ def prepare_pixels(pixels: Pixels, settings: PrepareSettings) -> NDArray[np.uint
     """Prepare one image that is in memory.
 
     In order: bands to grey or colour, padded to a square, cropped, resized, float brought to
-    0 … 255, denoised, stretched.
+    0 … 255, noise added, denoised, stretched.
 
     Parameters
     ----------
@@ -72,7 +79,8 @@ def prepare_pixels(pixels: Pixels, settings: PrepareSettings) -> NDArray[np.uint
     settings
         The preparation. ``rgb`` takes the first three bands of a float image in reverse (g, r, i
         become i, r, g), two bands with their mean between; ``grey`` takes the mean of all bands.
-        ``grey`` of RGB is the luma of ITU-R BT.601; ``rgb`` of grey repeats it.
+        ``grey`` of RGB is the luma of ITU-R BT.601, ``mean`` its plain mean, rounded; ``rgb`` of
+        grey repeats it.
 
     Returns
     -------
@@ -97,16 +105,20 @@ def prepare_pixels(pixels: Pixels, settings: PrepareSettings) -> NDArray[np.uint
             expected="(ny, nx, channel): uint8 with 1 or 3 channels, or float",
         )
     image = pixels if pixels.dtype == np.uint8 else _bands(pixels, settings.channels)
-    image = central_crop(pad_square(image, settings.pad), settings.crop_fraction)
-    image = resize(image, settings.size)
+    image = resize(_cropped(pad_square(image, settings.pad), settings), settings.size)
     if image.dtype != np.uint8:
         image = stretch(image, settings.stretch)
-    image = denoise(
-        _channels(image, settings.channels), settings.denoise, settings.denoise_strength
-    )
+    image = add_noise(_channels(image, settings.channels), settings.add_noise)
+    image = denoise(image, settings.denoise, settings.denoise_strength)
     if pixels.dtype == np.uint8:
         image = stretch(image, settings.stretch)
     return np.ascontiguousarray(image.transpose(2, 0, 1))
+
+
+def _cropped(image: Pixels, settings: PrepareSettings) -> Pixels:
+    if settings.crop:
+        return named_crop(image, *settings.crop)
+    return central_crop(image, settings.crop_fraction)
 
 
 def _ill_typed(pixels: Pixels) -> bool:
@@ -119,7 +131,7 @@ def _bands(pixels: Pixels, channels: str) -> Pixels:
     """Finite float32 bands that `channels` asks for: one, or three from red to blue."""
     finite = np.nan_to_num(pixels, nan=0.0, posinf=0.0, neginf=0.0)
     bands = np.clip(finite, -LARGEST_FLUX, LARGEST_FLUX).astype(np.float32)
-    if channels == "grey" or bands.shape[2] == 1:
+    if channels != "rgb" or bands.shape[2] == 1:
         mean: Pixels = bands.mean(axis=2, keepdims=True)
         return mean
     if bands.shape[2] == 2:
@@ -132,6 +144,11 @@ def _channels(image: Pixels, channels: str) -> Pixels:
     if channels == "grey" and image.shape[2] == 3:
         grey: Pixels = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         return grey[..., None]
+    if channels == "mean" and image.shape[2] == 3:
+        # A mean of three whole numbers never ends in a half: it has one nearest whole number.
+        total = image.sum(axis=2, keepdims=True, dtype=np.uint16)
+        mean: Pixels = ((total + 1) // 3).astype(np.uint8)
+        return mean
     if channels == "rgb" and image.shape[2] == 1:
         return np.repeat(image, 3, axis=2)
     return image
