@@ -18,7 +18,7 @@ import pytest
 
 from morphoscope.cli import main
 from morphoscope.comparison import compare_variants
-from morphoscope.errors import RecipeError, TrainingError
+from morphoscope.errors import RecipeError, SourceError, TrainingError
 from morphoscope.recipe import Recipe, load_recipe
 
 RECIPE = """
@@ -279,4 +279,10 @@ def test_folds_test_every_galaxy_once(recipe_file: Path, tmp_path: Path) -> None
 def test_folds_do_not_undo_a_test_split_that_is_given(recipe_file: Path, tmp_path: Path) -> None:
     recipe = changed(recipe_file, "compare.folds=3", f"split.given='{tmp_path / 'given.csv'}'")
     with pytest.raises(RecipeError, match=r"split\.given sets some apart"):
+        compare_variants(recipe, tmp_path / "run")
+
+
+def test_data_that_are_absent_are_no_variants_fault(recipe_file: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(recipe_file, [f"acquire.data={tmp_path / 'nowhere'}"])
+    with pytest.raises(SourceError, match="there is no"):
         compare_variants(recipe, tmp_path / "run")

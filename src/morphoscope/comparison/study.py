@@ -13,11 +13,11 @@ from morphoscope.comparison.folds import draw_folds, fold_stores
 from morphoscope.comparison.trainings import train_once, training_of
 from morphoscope.comparison.variants import base_recipe, variant_recipes
 from morphoscope.errors import MorphoscopeError, RecipeError, TrainingError
-from morphoscope.pipeline import opened, prepared
+from morphoscope.pipeline import opened, prepared, run_if_needed
 from morphoscope.progress import say
 from morphoscope.provenance import settings_digest
 from morphoscope.recipe import Recipe
-from morphoscope.stages import Job
+from morphoscope.stages import STAGES, Job
 
 __all__ = ["compare_variants"]
 
@@ -54,6 +54,9 @@ def compare_variants(recipe: Recipe, run: Path) -> dict[str, Any]:
     out = run / "compare"
     failed: dict[str, str] = {}
     with opened(base, run) as job:
+        # What all variants share: an error here is no variant's.
+        for name in ("acquire", "clean", "split"):
+            run_if_needed(STAGES[name], job)
         _prepare(job, entries, failed, out)
         _check(entries)
         job.working_engine().rest()
