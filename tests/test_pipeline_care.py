@@ -12,8 +12,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from morphoscope.errors import RecipeError, SourceError, StageError
-from morphoscope.pipeline import run_stage, status
+from morphoscope.errors import MorphoscopeError, RecipeError, SourceError, StageError
+from morphoscope.pipeline import run_stage, run_stages, status
 from morphoscope.recipe import Recipe
 from tiny_run import draw_images
 
@@ -65,6 +65,32 @@ def test_what_cannot_be_done_costs_nothing(data: Path, tmp_path: Path) -> None:
         run_stage(recipe, run, "acquire")
     (tmp_path / "elsewhere").rename(data)
     assert set(states(recipe, run).values()) == {"up to date"}
+
+
+@pytest.mark.parametrize(
+    ("train", "said"),
+    [
+        ({"network": "resnet81"}, "did you mean 'resnet18'"),
+        ({"network": "efficientnet_lite0"}, "prepare.size is 24"),
+        ({"network": "resnet18", "weights": "absent.safetensors"}, "absent.safetensors"),
+        ({"orientations": 8}, "changes the handedness"),
+    ],
+)
+def test_what_train_would_refuse_is_told_before_acquire(
+    data: Path, tmp_path: Path, train: dict[str, object], said: str
+) -> None:
+    augment = {"label_depends_on": ["handedness"], "mirror": False}
+    classes = [{"name": name, "where": f"class = '{name}'"} for name in ("round", "edge_on")]
+    recipe = recipe_for(
+        data,
+        augment=augment,
+        clean={"duplicates": False, "classes": classes},
+        prepare={"size": 24},
+        train=train,
+    )
+    with pytest.raises(MorphoscopeError, match=said):
+        run_stages(recipe, tmp_path / "run")
+    assert not (tmp_path / "run/acquire").exists()
 
 
 def test_a_typo_keeps_the_former_result(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def test_a_change_on_the_command_line_wins_over_the_file_and_the_file_over_the_d
     [
         ('name = "a"\n[train]\nepoch = 3\n', "did you mean 'epochs'"),
         ('name = "a"\n[trian]\nepochs = 3\n', "did you mean 'train'"),
+        ('name = "a"\n[search]\nstrategy = "bayes"\n', "did you mean 'bayesian'"),
         ('name = "a"\n[train]\nepochs = "3"\n', "'train.epochs' is '3'"),
         ('name = "a"\n[train]\nepochs = 0\n', "'train.epochs' is 0"),
         ("[train]\nepochs = 1\n", "setting 'name' is missing"),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 INTERRUPTED = 130
+WIDE = 140
 
 app = typer.Typer(
     name="morphoscope",
@@ -271,15 +272,17 @@ def networks(
     from morphoscope.networks import NETWORKS, network_cost
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("network", "parameters", "GFLOPs", "smallest", "source"):
-        table.add_column(heading, justify="left" if heading in ("network", "source") else "right")
+    for heading in ("network", "parameters", "GFLOPs", "smallest"):
+        table.add_column(heading, justify="left" if heading == "network" else "right", no_wrap=True)
+    table.add_column("source", overflow="fold")
     for name, network in NETWORKS.items():
         numbers = ["–", "–"]
         if size >= network.smallest:
             cost = network_cost(name, classes=classes, channels=channels, size=size, width=width)
             numbers = [f"{cost.parameters:,}", f"{cost.flops / 1e9:.3g}"]
         table.add_row(name, *numbers, f"{network.smallest} px", network.source)
-    Console(highlight=False).print(table)
+    # A file or a pipe has no width that a line would have to fit in.
+    Console(highlight=False, width=None if sys.stdout.isatty() else WIDE).print(table)
     print(f"at {size}×{size}×{channels}, {classes} classes; two FLOPs are one multiply-add")
 
 

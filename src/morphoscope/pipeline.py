@@ -103,10 +103,15 @@ def run_stages(
     ------
     StageError
         Another process works in the run folder.
+    MorphoscopeError
+        Settings cannot be met, which is said before the first stage begins; or a stage failed.
     """
     records = {}
     again = force
     with opened(recipe, run) as job:
+        for stage in STAGES.values():
+            if stage.check and _status(stage, job).state != "up to date":
+                stage.check(recipe)
         for stage in STAGES.values():
             again = again or stage.name == first
             records[stage.name] = run_if_needed(stage, job, force=again)

@@ -96,6 +96,8 @@ class Stage:
         ``data``: what the recipe names; ``images``: the files that the catalogue points to.
     keeps
         Files that stay when the folder is cleared.
+    check
+        Refuses settings that cannot be met, before the first stage begins.
     """
 
     name: str
@@ -105,6 +107,7 @@ class Stage:
     work: Callable[[Job], dict[str, Any]]
     reads: Literal["", "data", "images"] = ""
     keeps: tuple[str, ...] = ()
+    check: Callable[[Recipe], None] | None = None
 
 
 def _sections(*names: str, seed: bool = False) -> Callable[[Recipe], dict[str, Any]]:
@@ -196,6 +199,19 @@ def _train(job: Job) -> dict[str, Any]:
     )
 
 
+def _check_train(recipe: Recipe) -> None:
+    from morphoscope.prepare.pixels import channel_count
+    from morphoscope.train.checks import check_settings
+
+    check_settings(
+        recipe.train,
+        recipe.augment,
+        classes=[rule.name for rule in recipe.clean.classes],
+        channels=channel_count(recipe.prepare),
+        size=recipe.prepare.size,
+    )
+
+
 def _evaluate(job: Job) -> dict[str, Any]:
     from morphoscope.evaluate import evaluate
 
@@ -236,6 +252,7 @@ STAGES: dict[str, Stage] = {
             ("train",),
             _train_settings,
             _train,
+            check=_check_train,
         ),
         Stage(
             "evaluate",

@@ -149,6 +149,18 @@ def test_where_all_fail_it_says_why_and_keeps_the_trials(recipe_of: Make, run: P
         assert trials(run)["state"].to_list() == ["failed"] * 2
 
 
+def test_trials_of_other_code_are_told(
+    recipe_of: Make, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search(recipe_of({"trials": 1}), run)
+    assert "other code" not in capsys.readouterr().err
+    monkeypatch.setattr("morphoscope.search.study.code_digest", lambda modules: "another")
+    search(recipe_of({"trials": 2}), run)
+    assert "the trials so far were trained by other code" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
 @pytest.mark.parametrize(
     ("search_settings", "sections", "said"),
     [

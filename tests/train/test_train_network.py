@@ -12,7 +12,7 @@ from morphoscope.errors import RecipeError
 from morphoscope.networks import load_model
 from morphoscope.recipe import AugmentSettings, BalanceSettings, TrainSettings
 from morphoscope.train import train
-from morphoscope.train.plan import _refuse_mirror_blind
+from morphoscope.train.checks import refuse_labels_broken
 
 
 def run(store: Path, out: Path, augment: AugmentSettings, **settings: Any) -> None:
@@ -49,8 +49,9 @@ def test_handed_classes_and_a_network_blind_to_mirrors(
 
 def test_classes_whose_names_are_handed() -> None:
     classes = ["smooth", "spiral_clockwise", "spiral_anticlockwise"]
-    settings = AugmentSettings(mirror=False)
+    augment = AugmentSettings(mirror=False)
+    blind, seeing = TrainSettings(network="d4resnet18"), TrainSettings(network="c4resnet18")
     with pytest.raises(RecipeError, match="spiral_anticlockwise, spiral_clockwise"):
-        _refuse_mirror_blind("d4resnet18", settings, classes)
-    _refuse_mirror_blind("c4resnet18", settings, classes)
-    _refuse_mirror_blind("d4resnet18", settings, ["smooth", "spiral"])
+        refuse_labels_broken(blind, augment, classes)
+    refuse_labels_broken(seeing, augment, classes)
+    refuse_labels_broken(blind, augment, ["smooth", "spiral"])

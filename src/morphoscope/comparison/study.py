@@ -118,22 +118,18 @@ def _require_same_images(entry: Entry, first: Entry) -> None:
 
 def _check(entries: list[Entry]) -> None:
     """Find settings that cannot be met before hours are spent on those that can."""
-    from morphoscope.augment import refused
-    from morphoscope.networks.cost import network_cost
     from morphoscope.prepare import open_store
+    from morphoscope.train.checks import check_settings
 
     for entry in entries:
-        settings, store = entry.recipe.train, open_store(entry.stores[0])
+        store = open_store(entry.stores[0])
         try:
-            refused(entry.recipe.augment, store.classes, orientations=settings.orientations)
-            network_cost(
-                settings.network,
-                classes=len(store.classes),
+            check_settings(
+                entry.recipe.train,
+                entry.recipe.augment,
+                classes=store.classes,
                 channels=store.images.shape[1],
                 size=store.images.shape[-1],
-                width=settings.width,
-                activation=settings.activation,
-                stem=settings.stem,
             )
         except RecipeError as error:
             raise RecipeError(

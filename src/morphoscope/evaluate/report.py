@@ -118,10 +118,13 @@ def render(evidence: Evidence) -> str:
 
 
 @cache
-def environment() -> jinja2.Environment:
-    """Templates of the pages, with the filters that write numbers."""
+def environment(own: Path | None = None) -> jinja2.Environment:
+    """Templates of the pages, with the filters that write numbers.
+
+    ``own`` is a folder with a page and its style that are not those of this package.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(PAGE),
+        loader=jinja2.FileSystemLoader([PAGE, *([own] if own else [])]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -135,7 +138,8 @@ def environment() -> jinja2.Environment:
         count=lambda value: f"{value:,}",
         bar=lambda score, title: Markup(figures.share_bar(score, title)),
     )
-    environment.globals["style"] = Markup((PAGE / "report.css").read_text())
+    styles = [PAGE / "report.css", *(sorted(own.glob("*.css")) if own else [])]
+    environment.globals["style"] = Markup("".join(style.read_text() for style in styles))
     return environment
 
 

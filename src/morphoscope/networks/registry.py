@@ -19,8 +19,9 @@ from morphoscope.networks.equivariant import EquivariantResNet
 from morphoscope.networks.resnet import BasicBlock, Bottleneck, ResNet
 from morphoscope.networks.timm_encoder import PREFIX, TimmEncoder
 from morphoscope.networks.vgg import VGG
+from morphoscope.recipe import TrainSettings
 
-__all__ = ["NETWORKS", "Network", "build", "find"]
+__all__ = ["NETWORKS", "Network", "build", "build_as", "find"]
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,20 @@ def build(
         size=size,
         activation=activation,
         stem=stem,
+    )
+
+
+def build_as(settings: TrainSettings, *, classes: int, channels: int, size: int) -> nn.Module:
+    """Build the network that a recipe names; see `build`."""
+    return build(
+        settings.network,
+        classes=classes,
+        channels=channels,
+        width=settings.width,
+        dropout=settings.dropout,
+        size=size,
+        activation=settings.activation,
+        stem=settings.stem,
     )
 
 

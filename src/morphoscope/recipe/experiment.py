@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from morphoscope.errors import RecipeError
 from morphoscope.recipe.data import (
@@ -185,8 +187,15 @@ def _explain(error: ValidationError) -> str:
         elif problem["type"] == "missing":
             lines.append(f"setting '{place}' is missing")
         else:
-            lines.append(f"'{place}' is {problem['input']!r}: {problem['msg']}")
+            near = _nearest_choice(problem) if problem["type"] == "literal_error" else ""
+            lines.append(f"'{place}' is {problem['input']!r}: {problem['msg']}{near}")
     return "; ".join(lines)
+
+
+def _nearest_choice(problem: ErrorDetails) -> str:
+    choices = re.findall(r"'([^']*)'", problem.get("ctx", {}).get("expected", ""))
+    near = difflib.get_close_matches(str(problem["input"]), choices, n=1, cutoff=0.4)
+    return f", did you mean '{near[0]}'?" if near else ""
 
 
 def _nearest(location: tuple[int | str, ...]) -> str:

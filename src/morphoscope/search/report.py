@@ -15,9 +15,8 @@ from markupsafe import Markup
 from optuna.study import Study
 from optuna.trial import TrialState, create_trial
 
-import morphoscope.evaluate
 from morphoscope.catalog import atomic_path
-from morphoscope.evaluate import wording
+from morphoscope.evaluate.report import environment as pages
 from morphoscope.provenance import versions
 from morphoscope.search import figures
 from morphoscope.search.space import Space
@@ -27,7 +26,6 @@ from morphoscope.search.study import lower_is_better
 __all__ = ["importances", "write_report"]
 
 PAGE = Path(__file__).parent / "page"
-STYLE = Path(morphoscope.evaluate.__file__).parent / "page" / "report.css"
 # Below this number of whole trials an importance says more about chance than about settings.
 ENOUGH = 8
 
@@ -133,15 +131,6 @@ def _shown(value: Any) -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(PAGE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        shown=_shown, duration=wording.duration, count=lambda value: f"{value:,}"
-    )
-    environment.globals["style"] = Markup(STYLE.read_text() + (PAGE / "search.css").read_text())
+    environment = pages(PAGE)
+    environment.filters["shown"] = _shown
     return environment

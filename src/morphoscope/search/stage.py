@@ -25,7 +25,13 @@ from morphoscope.search.report import write_report
 from morphoscope.search.space import Space, open_space
 from morphoscope.search.storage import open_storage
 from morphoscope.search.strategies import check_strategy
-from morphoscope.search.study import add_trials, lower_is_better, open_study, settle_images
+from morphoscope.search.study import (
+    add_trials,
+    lower_is_better,
+    notice_code,
+    open_study,
+    settle_images,
+)
 from morphoscope.search.table import STATES, best_trial, pareto_front, trial_table, write_table
 from morphoscope.search.trial import Task, run_trial, store_key
 from morphoscope.stages import Job
@@ -72,6 +78,8 @@ def search(recipe: Recipe, run: Path) -> dict[str, Any]:
             stores, images = _prepare(space, job)
             settle_images(study, images, folder)
             left = add_trials(space, study)
+            if left:
+                notice_code(study)
             try:
                 _run_trials(space, study, left, folder, stores)
             finally:

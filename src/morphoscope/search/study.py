@@ -15,11 +15,21 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from morphoscope.catalog import atomic_path
 from morphoscope.errors import StudyError
+from morphoscope.progress import say
+from morphoscope.provenance import code_digest
 from morphoscope.recipe import Recipe, TrainSettings
 from morphoscope.search.space import KEPT, Space
 from morphoscope.search.strategies import make_pruner, make_sampler, stopping_of
 
-__all__ = ["add_trials", "join_study", "longest", "lower_is_better", "open_study", "settle_images"]
+__all__ = [
+    "add_trials",
+    "join_study",
+    "longest",
+    "lower_is_better",
+    "notice_code",
+    "open_study",
+    "settle_images",
+]
 
 MINIMIZE, MAXIMIZE = StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE
 IDENTITY, OWNER = "identity", "owner"
@@ -94,6 +104,19 @@ def settle_images(study: Study, images: str, folder: Path) -> None:
     _require_same({"images": found}, {"images": images}, folder)
     if "images" not in study.user_attrs:
         study.set_user_attr("images", images)
+
+
+def notice_code(study: Study) -> None:
+    """Keep the digest of the code that trains, and warn where trials were trained by another."""
+    code = code_digest(["train"])
+    if "code" not in study.user_attrs:
+        study.set_user_attr("code", code)
+    elif study.user_attrs["code"] != code:
+        say(
+            "WARNING: the trials so far were trained by other code than that of now, and their "
+            "scores may differ from what it would give; to begin anew, name another --out",
+            style="bold red",
+        )
 
 
 def join_study(space: Space, storage: BaseStorage, number: int) -> Study:

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from morphoscope.augment import handed_pairs, looks_handed, refused
-from morphoscope.errors import RecipeError, TrainingError
+from morphoscope.augment import handed_pairs
+from morphoscope.errors import TrainingError
 from morphoscope.networks.pretrained import Weights, open_weights
-from morphoscope.networks.registry import find
 from morphoscope.prepare import Store
 from morphoscope.recipe import AugmentSettings, BalanceSettings, TrainSettings
 from morphoscope.train.balance import class_weights, images_per_epoch
+from morphoscope.train.checks import refuse_labels_broken
 
 __all__ = ["Plan", "draw_seed", "make_plan"]
 
@@ -108,8 +108,7 @@ def make_plan(
     TrainingError
         A class has no training image, or the settings cannot be met on this machine.
     """
-    refused(augment, store.classes, orientations=settings.orientations)
-    _refuse_mirror_blind(settings.network, augment, store.classes)
+    refuse_labels_broken(settings, augment, store.classes)
     train, validation = (_labelled(store, split) for split in ("train", "validation"))
     counts = _counts(store, train)
     handed = handed_pairs(augment, store.classes)
@@ -158,22 +157,6 @@ def make_plan(
 def draw_seed(*numbers: int) -> int:
     """A seed that the numbers fully decide, below 2**63."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-def _refuse_mirror_blind(network: str, augment: AugmentSettings, classes: list[str]) -> None:
-    """Refuse a network that sees no handedness where the label depends on it."""
-    handed = {name for pair in augment.handed for name in pair}
-    handed |= {name for name in classes if looks_handed(name)}
-    if not find(network).mirror_blind:
-        return
-    if handed or "handedness" in augment.label_depends_on:
-        why = f"cannot tell {', '.join(sorted(handed))}" if handed else "is blind to handedness"
-        raise RecipeError(
-            f"{network} answers a galaxy and its mirror image alike, and so {why}",
-            do=f"set train.network to {network.replace('d4', 'c4')!r}, which knows turns and no "
-            "mirrors, or to a plain network",
-            property="handedness",
-        )
 
 
 def _labelled(store: Store, split: str) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from morphoscope.errors import CheckpointError, TrainingError
-from morphoscope.networks import build
+from morphoscope.networks.registry import build_as
 from morphoscope.train.checkpoint import read_checkpoint, write_checkpoint
 from morphoscope.train.optimize import make_optimizer
 from morphoscope.train.plan import Plan, draw_seed
@@ -106,15 +106,11 @@ def open_state(plan: Plan, member: int, path: Path) -> State:
 
 def _begin(plan: Plan, member: int, path: Path) -> State:
     torch.manual_seed(draw_seed(plan.seed, member))
-    network = build(
-        plan.settings.network,
+    network = build_as(
+        plan.settings,
         classes=len(plan.store.classes),
         channels=plan.store.images.shape[1],
-        width=plan.settings.width,
-        dropout=plan.settings.dropout,
         size=plan.store.images.shape[-1],
-        activation=plan.settings.activation,
-        stem=plan.settings.stem,
     )
     if plan.start is not None:
         plan.start.fill(network)
