@@ -15,9 +15,14 @@ import cv2
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from morphoscope.cli import main
 from morphoscope.comparison import compare_variants
+from morphoscope.comparison.answering import Questions
+from morphoscope.comparison.entry import Entry
+from morphoscope.comparison.study import _require_same_images
+from morphoscope.comparison.trainings import training_of
 from morphoscope.errors import RecipeError, SourceError, TrainingError
 from morphoscope.recipe import Recipe, load_recipe
 
@@ -212,9 +217,48 @@ def test_a_variant_that_fails_is_left_out_and_named(
         compare_variants(load_recipe(path), run)
 
 
+def test_a_training_without_memory_is_left_out(
+    recipe_file: Path, compared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "small machine"
+    shutil.copytree(compared, run)
+    more = '[[compare.variants]]\nname = "large"\nset = { "train.batch_size" = 32 }\n'
+    path = recipe_file.with_name("large.toml")
+    path.write_text(recipe_file.read_text() + more)
+
+    def train(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("morphoscope.train.train", train)
+    results = compare_variants(load_recipe(path), run)
+    assert "CUDA out of memory" in results["failed"]["large"]
+    assert len(results["variants"]) == 3
+
+
+def test_the_images_of_the_majority_count() -> None:
+    def entry(name: str, ids: list[str]) -> Entry:
+        asked = Questions([], {}, {"validation": ["v"], "test": ids}, {}, {})
+        return Entry(name, Recipe(name="x"), asked=[asked])
+
+    entries, failed = [entry("few", ["a"]), entry("b", ["a", "b"]), entry("c", ["a", "b"])], {}
+    _require_same_images(entries, failed)
+    assert [one.name for one in entries] == ["b", "c"]
+    assert "1 images of a split could be prepared for few, and 2 for b; b for one" in failed["few"]
+
+
+def test_folds_and_one_split_do_not_share_a_folder(recipe_file: Path, compared: Path) -> None:
+    recipe = load_recipe(recipe_file)
+    folds = load_recipe(recipe_file, ["compare.folds=3"])
+    whole = training_of(recipe, compared / "prepare", 1, None, Path("out")).folder
+    part = training_of(folds, compared / "prepare", 1, 0, Path("out")).folder
+    assert not part.is_relative_to(whole)
+    assert part.name == "0"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ('"balance.method" = "target"', "variant 'new'.*balance.target is empty"),
         ('"train.netwrok" = "resnet10"', "variant 'new'.*did you mean 'network'"),
         ('"train.network" = "resnet19"', "variant 'new'.*there is no network 'resnet19'"),
         ('"train.epochs" = "many"', "variant 'new'.*train.epochs"),

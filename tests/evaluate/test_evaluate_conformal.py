@@ -125,6 +125,28 @@ def test_a_class_without_images_is_unknown_and_never_left_out() -> None:
     assert found["by_class"]["sizes"][0] == found["by_class"]["single"] * len(truth)
 
 
+def test_the_range_by_chance_is_of_the_threshold_alone() -> None:
+    """Where the likeliest class is right more often than asked for, it lifts the coverage."""
+    rng = np.random.default_rng(3)
+    inside = 0
+    for _ in range(60):
+        truth = rng.integers(0, 3, 1100)
+        scores = rng.normal(0, 1, (1100, 3))
+        scores[np.arange(1100), truth] += 6
+        likely = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+        found = check_sets(
+            (likely[:500], truth[:500]),
+            (likely[500:], truth[500:]),
+            list("abc"),
+            coverage=0.9,
+            confidence=0.95,
+        )["overall"]
+        assert found["found"]["value"] > found["by_chance"]["high"]
+        held, chance = found["found_by_threshold"], found["by_chance"]
+        inside += chance["low"] <= held <= chance["high"]
+    assert inside >= 52
+
+
 @pytest.mark.parametrize(("found", "n"), [(0, 12), (12, 12), (9, 10), (700, 848), (1, 3)])
 def test_exact_intervals_are_scipys(found: int, n: int) -> None:
     reference = stats.binomtest(found, n).proportion_ci(0.9, method="exact")

@@ -154,5 +154,11 @@ def test_sign_flip_is_near_all_flips():
     assert sign_flip(np.zeros(5), 100, np.random.default_rng(1)) == 1
 
 
-def test_a_difference_without_error():
-    assert Difference(0.1, 0.0, 4).p_value == 0
+def test_a_difference_that_never_moved_is_no_certainty():
+    one = Difference(0.1, 0.0, 4)
+    assert one.p_value == 1
+    assert one.bounds(0.95) == (-np.inf, np.inf)
+    # A tenth in each of three folds.
+    folds = fold_difference(0.1, np.array([0.1, 0.3 - 0.2, 0.1]))
+    assert folds.p_value == 1
+    assert Difference(0.0, 0.0, 4).bounds(0.95) == (0, 0)

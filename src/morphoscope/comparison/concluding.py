@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from morphoscope.catalog import atomic_path
 from morphoscope.comparison.answering import SPLITS, Questions
 from morphoscope.comparison.entry import Entry
+from morphoscope.engine import cores
 from morphoscope.evaluate import calibration
 from morphoscope.evaluate.assess import Answers, Resampling
 from morphoscope.evaluate.claims import conclude
@@ -125,7 +127,9 @@ def _costs(entries: list[Entry], out: Path) -> list[dict[str, Any]]:
     """What each variant costs when it answers; measured once for the same models."""
     answering = [entry.recipe.train.orientations for entry in entries]
     outputs = [entry.records[0][0].outputs for entry in entries]
-    identity = settings_digest({"models": outputs, "answering": answering})
+    threads = entries[0].recipe.train.threads or cores()
+    where = [platform.node(), threads, _devices(entries)]
+    identity = settings_digest({"models": outputs, "answering": answering, "where": where})
     path = out / "costs.json"
     try:
         kept = json.loads(path.read_text())
@@ -142,8 +146,6 @@ def _costs(entries: list[Entry], out: Path) -> list[dict[str, Any]]:
 
 def _measured(entries: list[Entry]) -> list[dict[str, Any]]:
     """Costs of answering, on validation images."""
-    import torch
-
     from morphoscope.evaluate.answers import threads
     from morphoscope.evaluate.cost import Answering, answer_costs
 
@@ -153,11 +155,16 @@ def _measured(entries: list[Entry]) -> list[dict[str, Any]]:
         models[entry.name] = Answering(folder, entry.recipe.train.orientations)
         rows = entry.asked[0].rows["validation"][:LOOKED_AT]
         images[entry.name] = open_store(entry.stores[0]).gather(rows)
-    settings = entries[0].recipe.train
-    devices = ["cpu", "cuda"] if torch.cuda.is_available() and settings.device != "cpu" else ["cpu"]
-    with threads(settings):
-        found = answer_costs(models, images, devices)
+    with threads(entries[0].recipe.train):
+        found = answer_costs(models, images, _devices(entries))
     return [found[entry.name] for entry in entries]
+
+
+def _devices(entries: list[Entry]) -> list[str]:
+    import torch
+
+    cuda = torch.cuda.is_available() and entries[0].recipe.train.device != "cpu"
+    return ["cpu", "cuda"] if cuda else ["cpu"]
 
 
 def _training_cost(entry: Entry) -> dict[str, Any]:

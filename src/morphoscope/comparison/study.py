@@ -75,7 +75,7 @@ def _prepare(job: Job, entries: list[Entry], failed: dict[str, str], out: Path) 
                 stores[digest] = _stores(job, entry.recipe, out / "folds", digest)
             entry.stores = stores[digest]
             entry.asked = [questions_of(store) for store in entry.stores]
-            _require_same_images(entry, entries[0])
+    _require_same_images(entries, failed)
     _require_two(entries, failed)
 
 
@@ -105,21 +105,37 @@ class _Sparing:
         return True
 
 
-def _require_same_images(entry: Entry, first: Entry) -> None:
-    for own, other in zip(entry.asked, first.asked, strict=True):
-        if own.ids != other.ids:
+def _require_same_images(entries: list[Entry], failed: dict[str, str]) -> None:
+    """Drop the variants that lack an image, or have one that most others lack."""
+    ids = {entry.name: [one.ids for one in entry.asked] for entry in entries}
+    for entry in list(entries):
+        others = [name for name in ids if ids[name] != ids[entry.name]]
+        if 2 * len(others) <= len(ids):
+            continue
+        with _Sparing(entry, entries, failed):
+            own, other = _first_that_differ(ids[entry.name], ids[others[0]])
+            only = sorted(set(own) ^ set(other))[0]
             raise TrainingError(
-                f"{len(own.ids['test']):,} test images could be prepared for {entry.name}, and "
-                f"{len(other.ids['test']):,} for {first.name}",
+                f"{len(own):,} images of a split could be prepared for {entry.name}, and "
+                f"{len(other):,} for {others[0]}; {only} for one of them",
                 expected="the same ones",
                 do="look at rejects.parquet of both stores",
             )
 
 
+def _first_that_differ(
+    one: list[dict[str, list[str]]], other: list[dict[str, list[str]]]
+) -> tuple[list[str], list[str]]:
+    pairs = [(a[split], b[split]) for a, b in zip(one, other, strict=True) for split in a]
+    return next(pair for pair in pairs if pair[0] != pair[1])
+
+
 def _check(entries: list[Entry]) -> None:
     """Find settings that cannot be met before hours are spent on those that can."""
     from morphoscope.prepare import open_store
+    from morphoscope.train.balance import images_per_epoch
     from morphoscope.train.checks import check_settings
+    from morphoscope.train.plan import class_counts
 
     for entry in entries:
         store = open_store(entry.stores[0])
@@ -131,6 +147,9 @@ def _check(entries: list[Entry]) -> None:
                 channels=store.images.shape[1],
                 size=store.images.shape[-1],
             )
+            for folder in entry.stores:
+                counts = class_counts(open_store(folder))
+                images_per_epoch(counts, entry.recipe.balance, store.classes)
         except RecipeError as error:
             raise RecipeError(
                 f"variant {entry.name!r}: {error.found}", expected=error.expected, do=error.do
@@ -152,7 +171,17 @@ def _train_one(entry: Entry, seed: int, out: Path) -> None:
         training_of(entry.recipe, store, seed, fold if several else None, out)
         for fold, store in enumerate(entry.stores)
     ]
-    records = [train_once(training) for training in trainings]
+    try:
+        records = [train_once(training) for training in trainings]
+    except MorphoscopeError:
+        raise
+    # What torch raises where memory or a number runs out is the variant's affair.
+    except (ArithmeticError, ValueError, RuntimeError, MemoryError) as error:
+        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+        raise TrainingError(
+            f"the training broke off ({reason})",
+            do="lower train.batch_size if memory ran out",
+        ) from error
     asked = zip(trainings, records, entry.asked, strict=True)
     entry.answers.append([answers_of(*one) for one in asked])
     entry.trainings.append(trainings)

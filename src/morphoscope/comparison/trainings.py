@@ -1,7 +1,8 @@
 """Trainings of a comparison: each done once, found again after a kill, shared where it is the same.
 
-A training lies in ``trainings/<network>-<digest of what decides it>/<seed>[/<fold>]``, so that
-variants which only answer differently, as with other orientations, share it.
+A training lies in ``trainings/<network>-<digest of what decides it>/<seed>``, with k folds in
+``…-<k>-folds/<seed>/<fold>``, so that variants which only answer differently, as with other
+orientations, share it.
 """
 
 from __future__ import annotations
@@ -80,13 +81,16 @@ def training_of(recipe: Recipe, store: Path, seed: int, fold: int | None, out: P
         "catalogue": file_digest(store / CATALOGUE),
     }
     digest = settings_digest({**decisive, "prepare": recipe.prepare.model_dump()})[:8]
-    folder = out / f"{recipe.train.network}-{digest}" / str(seed)
+    name = f"{recipe.train.network}-{digest}"
+    folder = out / name / str(seed)
+    if fold is not None:
+        folder = out / f"{name}-{recipe.compare.folds}-folds" / str(seed) / str(fold)
     return Training(
         recipe=recipe,
         store=store,
         seed=seed,
         fold=fold,
-        folder=folder if fold is None else folder / str(fold),
+        folder=folder,
         fingerprint=Fingerprint(
             settings=settings_digest({**decisive, "number": seed, "fold": fold}),
             inputs=inputs,

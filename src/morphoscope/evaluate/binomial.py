@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["coverage_range", "exact_interval"]
+__all__ = ["count_probability", "coverage_range", "exact_interval"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -31,8 +31,8 @@ def exact_interval(found: int, n: int, confidence: float) -> tuple[float, float]
     """
     tail = (1 - confidence) / 2
     few, many = np.arange(found + 1), np.arange(found, n + 1)
-    low = _root(lambda p: _binomial(many, n, p) - tail) if found else 0.0
-    high = _root(lambda p: tail - _binomial(few, n, p)) if found < n else 1.0
+    low = _root(lambda p: count_probability(many, n, p) - tail) if found else 0.0
+    high = _root(lambda p: tail - count_probability(few, n, p)) if found < n else 1.0
     return low, high
 
 
@@ -84,8 +84,8 @@ def _root(rising: Callable[[float], float]) -> float:
     return (low + high) / 2
 
 
-def _binomial(counts: Integers, n: int, share: float) -> float:
-    """Probability of any of these counts."""
+def count_probability(counts: Integers, n: int, share: float) -> float:
+    """Probability of any of these counts, of ``n`` in all, where each has this share."""
     logs = _log_choose(_log_factorials(n), n, counts)
     return float(np.exp(logs + counts * np.log(share) + (n - counts) * np.log1p(-share)).sum())
 

@@ -43,10 +43,22 @@ def conclude(results: Results) -> list[str]:
     sentences = [
         *_claims(results, score),
         *_unsettled(results, score),
+        *_left_out(results),
         *_same_answers(results),
         *_limits(results),
     ]
     return [*sentences, *_second(results, second)]
+
+
+def _left_out(results: Results) -> list[str]:
+    """What was asked for and is not in the comparison."""
+    failed = list(results.get("failed", ()))
+    if not failed:
+        return []
+    sentence = f"Left out, since it could not be trained: {', '.join(failed)}."
+    if results["planned_lost"]:
+        sentence += " With that all planned pairs are gone; all pairs of the rest are tested."
+    return [sentence]
 
 
 def in_words(pair: Pair, score: str) -> tuple[str, str, str]:
@@ -119,8 +131,8 @@ def _claims(results: Results, score: str) -> list[str]:
         amounts = [_amount(each, score) for each in (value, low, high)]
         p_value = p_in_words(pair["scores"][score]["p_holm"])
         won.setdefault(winner, []).append(
-            f"{_who(loser, results)} by {amounts[0]}{unit} ({amounts[1]}–{amounts[2]}; "
-            f"{p_value}{_after(results)})"
+            f"{_who(loser, results)} by {amounts[0]}{unit} ({amounts[1]}–{amounts[2]}"
+            f"{_alone(results)}; {p_value}{_after(results)})"
         )
     return [_sentence(f"{_who(one, results)} beats {_listed(lost)}.") for one, lost in won.items()]
 
@@ -129,17 +141,24 @@ def _sentence(words: str) -> str:
     return words.replace("the model", "The model", 1) if words.startswith("the model") else words
 
 
+def _alone(results: Results) -> str:
+    """Of how many pairs an interval holds, where others beside it hold for all together."""
+    share = f"{results['confidence'] * 100:g}\u202f%"
+    return f", {share} for this pair" if len(results["pairs"]) > 1 else ""
+
+
 def _after(results: Results) -> str:
     return " after Holm" if len(results["pairs"]) > 1 else ""
 
 
 def _who(name: str, results: Results) -> str:
-    return name if results["seeds"] > 1 else f"the model of {name}"
+    several = results["seeds"] > 1 or results["folds"]
+    return name if several else f"the model of {name}"
 
 
 def _unsettled(results: Results, score: str) -> list[str]:
     """What no difference can be claimed of, and within which bounds it lies."""
-    pairs = [p for p in results["pairs"] if not _differs(p, results, score)]
+    pairs = [p for p in results["pairs"] if not _differs(p, results, score) and _moved(p, score)]
     if score in HIGHER_IS_BETTER:
         pairs = [p for p in pairs if not p["same_answers"]]
     if not pairs:
@@ -161,11 +180,17 @@ def _unsettled(results: Results, score: str) -> list[str]:
     named = "; ".join(f"{p['first']} over {p['second']} {low} to {high}" for p, low, high in ranges)
     more = f"; and {len(pairs) - MOST_NAMED} more pairs" if len(pairs) > MOST_NAMED else ""
     variants = len(results["variants"])
-    which = "any two" if len(pairs) == variants * (variants - 1) // 2 else "these pairs"
+    every = len(pairs) == variants * (variants - 1) // 2
+    which = "Between any two" if every else "Within each of these pairs"
     return [
-        f"Between {which} {cannot}; the gain, in {_unit(score).removeprefix('of ')}, lies within "
+        f"{which} {cannot}; the gain, in {_unit(score).removeprefix('of ')}, lies within "
         f"({share}): {named}{more}."
     ]
+
+
+def _moved(pair: Pair, score: str) -> bool:
+    """Whether the two differ at all."""
+    return any(pair["scores"][score][key] for key in ("value", "low", "high"))
 
 
 def _extent(results: Results) -> str:
@@ -188,7 +213,11 @@ def _same_answers(results: Results) -> list[str]:
 
 def _limits(results: Results) -> list[str]:
     if results["folds"]:
-        return []
+        few = "A difference of {} folds has {}: intervals are wide for that, and a difference that "
+        few += "is not claimed may well be there."
+        freedom = {2: "one degree of freedom", 3: "two degrees of freedom"}
+        k = results["folds"]
+        return [few.format(k, freedom[k])] if k in freedom else []
     if results["seeds"] == 1:
         count = len(results["variants"])
         return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -21,6 +22,8 @@ Score = Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss"]
 TESTED = tuple(name for name in SCORES if name != "ece")
 HIGHER_IS_BETTER = frozenset({"accuracy", "balanced_accuracy", "macro_f1"})
 FLIPS = 10_000
+# That of the least probability that counts, see `metrics.log_losses`.
+MOST_LOSS = -math.log(np.finfo(np.float64).eps)
 
 
 def compare(
@@ -66,6 +69,7 @@ def compare(
         "samples": resampling.samples,
         "support": np.bincount(exam.truth, minlength=len(exam.classes)).tolist(),
         "variants": [one.as_dict() for one in marked],
+        "planned_lost": bool(planned) and not _planned(marked, planned),
         "pairs": _pairs(exam, marked, score, planned, resampling),
         "ensembles": ensembles(exam, candidates, resampling),
     }
@@ -81,10 +85,7 @@ def _pairs(
     """Every tested pair, the better one first by the score that claims are about."""
     sign = 1 if score in HIGHER_IS_BETTER else -1
     ranked = sorted(marked, key=lambda one: -sign * one.trials[score].mean)
-    pairs = list(itertools.combinations(ranked, 2))
-    wanted = {frozenset(names) for names in planned}
-    chosen = [p for p in pairs if frozenset(one.candidate.name for one in p) in wanted]
-    pairs = chosen or pairs
+    pairs = _planned(ranked, planned) or list(itertools.combinations(ranked, 2))
     rng = resampling.generator(2)
     found: list[dict[str, Any]] = []
     for first, second in pairs:
@@ -106,12 +107,24 @@ def _pairs(
         )
     for name in TESTED:
         tested = [_tested(exam, first, second, name) for first, second in pairs]
-        corrected = holm([one.p_value for one in tested])
-        for entry, one, p_holm in zip(found, tested, corrected, strict=True):
-            entry["scores"][name] = _difference(
-                one, name, p_holm, len(pairs), resampling.confidence
-            )
+        # Of single models Student's t says too much where few answers differ, and signs do not.
+        exact = name == "accuracy" and exam.fold is None and len(ranked[0].candidate.test) == 1
+        p_values = [
+            max(one.p_value, entry["sign_flip"]) if exact else one.p_value
+            for entry, one in zip(found, tested, strict=True)
+        ]
+        corrected = zip(p_values, holm(p_values), strict=True)
+        for entry, one, both in zip(found, tested, corrected, strict=True):
+            entry["scores"][name] = _difference(one, name, both, len(pairs), resampling.confidence)
     return found
+
+
+def _planned(
+    marked: list[Marked], planned: Sequence[tuple[str, str]]
+) -> list[tuple[Marked, Marked]]:
+    wanted = {frozenset(names) for names in planned}
+    pairs = itertools.combinations(marked, 2)
+    return [p for p in pairs if frozenset(one.candidate.name for one in p) in wanted]
 
 
 def _tested(exam: Exam, first: Marked, second: Marked, name: str) -> Difference:
@@ -123,22 +136,28 @@ def _tested(exam: Exam, first: Marked, second: Marked, name: str) -> Difference:
 
 
 def _difference(
-    one: Difference, name: str, p_holm: float, pairs: int, confidence: float
+    one: Difference, name: str, p_values: tuple[float, float], pairs: int, confidence: float
 ) -> dict[str, Any]:
+    """The numbers of a pair; an interval leaves 0 out only where its p-value says so."""
     # Two shares differ by 1 at most.
-    most = 1.0 if name in HIGHER_IS_BETTER else np.inf
+    most = 1.0 if name in HIGHER_IS_BETTER else MOST_LOSS
+    p_value, p_holm = p_values
     low, high = np.clip(one.bounds(confidence), -most, most).tolist()
+    if p_value >= 1 - confidence:
+        low, high = min(low, 0.0), max(high, 0.0)
     # Bonferroni's level: the intervals of all pairs hold their truths together. An interval that
     # lies on one side of 0 belongs to a pair that Holm's correction finds different, too.
     together = one.bounds(1 - (1 - confidence) / pairs)
     low_all, high_all = np.clip(together, -most, most).tolist()
+    if p_holm >= 1 - confidence:
+        low_all, high_all = min(low_all, 0.0), max(high_all, 0.0)
     return {
         "value": one.value,
         "low": low,
         "high": high,
         "low_all": low_all,
         "high_all": high_all,
-        "p": one.p_value,
+        "p": p_value,
         "p_holm": p_holm,
         "freedom": one.freedom,
     }

@@ -165,8 +165,11 @@ def check_sets(
     for name, members in kinds.items():
         found[name] = _summary(members, truth, confidence)
     by_chance = coverage_range(one.rank, one.n, len(truth), confidence)
+    # What the range is of: the likeliest class, which is always in, raises the coverage.
+    alone = probabilities[np.arange(len(truth)), truth] >= one.value - TIE
     found["overall"] |= {
         "threshold": one.as_dict(),
+        "found_by_threshold": float(alone.mean()),
         "by_chance": dict(zip(("low", "high"), by_chance, strict=True)),
     }
     found["classes"] = {

@@ -65,11 +65,11 @@ def answer_costs(
         By name: ``parameters`` of all members; ``flops`` an image, two for each multiply-add, of
         all members and orientations; ``images_per_s`` by device, the median of five repeats in
         which the models take turns; ``memory_bytes``, what a process on the CPU takes at its peak
-        beyond what it held when the model was loaded.
+        beyond what it held when the model was loaded, ``None`` where that process failed.
     """
     speeds = {device: _speeds(models, images, device) for device in devices}
     found: dict[str, dict[str, Any]] = {}
-    measured: dict[str, int] = {}
+    measured: dict[str, int | None] = {}
     for name, answering in models.items():
         model = answering.load()
         shape = images[name].shape[1:]
@@ -113,9 +113,13 @@ def _speeds(
             if repeat:  # the first warms up
                 seconds[name].append(took)
     return {
-        name: round(len(ready[name][1]) / statistics.median(times), 1)
+        name: _rounded(len(ready[name][1]) / statistics.median(times))
         for name, times in seconds.items()
     }
+
+
+def _rounded(speed: float) -> float:
+    return round(speed, 1) if speed >= 10 else float(f"{speed:.3g}")
 
 
 def _placed(model: Model, images: NDArray[np.uint8], device: str) -> tuple[Model, Tensor]:
@@ -134,12 +138,15 @@ def _timed(model: Model, batch: Tensor) -> float:
     return time.perf_counter() - began
 
 
-def peak_memory(model: Answering, shape: tuple[int, ...]) -> int:
-    """Bytes that a fresh process takes at its peak to answer a batch, beyond the loaded model."""
+def peak_memory(model: Answering, shape: tuple[int, ...]) -> int | None:
+    """Bytes that a fresh process takes at its peak to answer a batch, beyond the loaded model.
+
+    ``None`` where it fails, as for lack of memory: a cost that is not known ends no comparison.
+    """
     wanted = [str(model.folder), model.orientations, list(shape), torch.get_num_threads()]
     code = f"from morphoscope.evaluate.cost import _peak; _peak({json.dumps(json.dumps(wanted))})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return int(done.stdout)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return None if done.returncode else int(done.stdout)
 
 
 def _peak(wanted: str) -> None:

@@ -5,10 +5,10 @@ They ask whether these very models differ on other galaxies, and know nothing of
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
+
+from morphoscope.evaluate.binomial import count_probability
 
 __all__ = ["mcnemar", "sign_flip"]
 
@@ -33,13 +33,13 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
 
     Examples
     --------
-    >>> mcnemar(np.array([True] * 8), np.array([True] + [False] * 7))
+    >>> round(mcnemar(np.array([True] * 8), np.array([True] + [False] * 7)), 6)
     0.015625
     """
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     n = only_first + only_second
-    tail = sum(math.comb(n, i) for i in range(min(only_first, only_second) + 1))
-    return min(1.0, float(2 * tail / 2**n))
+    fewer = np.arange(min(only_first, only_second) + 1)
+    return min(1.0, 2 * count_probability(fewer, n, 0.5))
 
 
 def sign_flip(differences: Floats, samples: int, rng: np.random.Generator) -> float:

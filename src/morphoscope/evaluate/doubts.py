@@ -17,13 +17,14 @@ from morphoscope.evaluate.label_errors import LabelErrors, find_label_errors
 from morphoscope.evaluate.pictures import embed, to_picture
 from morphoscope.evaluate.report import environment
 from morphoscope.prepare import prepare_file
+from morphoscope.prepare.store import CATALOGUE, DESCRIPTION
 from morphoscope.provenance import versions
 from morphoscope.recipe import PrepareSettings
 
 __all__ = ["Tested", "find_doubts", "read_tested"]
 
 PREFIX = "p_"
-STORE = "prepare/catalogue.parquet"
+STORES = ("prepare", "stores/*")
 SIDE = 168
 
 
@@ -178,12 +179,19 @@ def _read(path: Path) -> tuple[pl.DataFrame, list[str]]:
 
 def _files(path: Path) -> pl.DataFrame:
     """Where the images lie, from the run whose folder holds these predictions."""
-    return read_catalogue(path.absolute().parent.parent / STORE).frame.select("id_str", "file_loc")
+    store = _store(path.absolute().parent.parent)
+    return read_catalogue(store / CATALOGUE).frame.select("id_str", "file_loc")
+
+
+def _store(run: Path) -> Path:
+    """The images of a run; of a comparison whose variants all prepare their own, any of them."""
+    found = [place for pattern in STORES for place in sorted(run.glob(pattern))]
+    return next((place for place in found if (place / CATALOGUE).exists()), run / "prepare")
 
 
 def _untested(folders: list[Path], tested: pl.DataFrame) -> int:
     """Labelled images of the runs without a test answer; of folds none may be missing."""
-    places = [folder / STORE for folder in folders]
+    places = [_store(folder) / CATALOGUE for folder in folders]
     frames = [read_catalogue(place).frame for place in places if place.exists()]
     labelled = [frame.filter(pl.col("class").is_not_null()) for frame in frames]
     rest = [frame.join(tested, on="id_str", how="anti") for frame in labelled]
@@ -204,7 +212,7 @@ def _untested(folders: list[Path], tested: pl.DataFrame) -> int:
 def _preparation(folder: Path) -> PrepareSettings:
     """As the run prepares its images, but large enough to look at, and not denoised."""
     try:
-        described = json.loads((folder / "prepare" / "store.json").read_text())
+        described = json.loads((_store(folder) / DESCRIPTION).read_text())
         settings = PrepareSettings.model_validate(described["preparation"])
     except (OSError, ValueError, KeyError):
         settings = PrepareSettings()

@@ -41,11 +41,13 @@ def ensembles(
         ``name``, ``of`` (names of the variants), ``members``, ``scores``, ``validation`` and
         ``per_class``. First one a variant with all its seeds, then the variants that were chosen on
         validation: the best by log loss, and with it every other one, the best first, as long as it
-        lowers the log loss of the mean (forward selection, Caruana et al. 2004, ICML).
+        lowers the log loss of the mean (forward selection, Caruana et al. 2004, ICML); none is
+        chosen where there are folds.
     """
     several = [one for one in candidates if len(one.test) > 1]
     found = [_marked(exam, f"{one.name}, all seeds", [one], resampling) for one in several]
-    chosen = _chosen(exam, candidates)
+    # With folds a validation galaxy is a test galaxy of another fold: the choice would know it.
+    chosen = _chosen(exam, candidates) if exam.fold is None else []
     if len(chosen) > 1:
         name = f"{' + '.join(one.name for one in chosen)}, chosen on validation"
         found.append(_marked(exam, name, chosen, resampling))

@@ -33,6 +33,8 @@ from morphoscope.evaluate.student import t_quantile, t_tail
 __all__ = ["Difference", "Trials", "difference", "fold_difference", "holm", "mean_interval"]
 
 Floats = NDArray[np.float64]
+# Equal differences of folds scatter by the last bits.
+LEAST = 1e-12
 
 
 @dataclass(frozen=True)
@@ -96,14 +98,21 @@ class Difference:
     freedom: float
 
     @property
+    def unknown(self) -> bool:
+        """Whether resampling never moved the difference, which tells nothing of its error."""
+        return self.error < LEAST and abs(self.value) >= LEAST
+
+    @property
     def p_value(self) -> float:
         """Probability of so great a difference, either way, if there were none."""
-        if self.error == 0:
-            return float(self.value == 0)
+        if self.error < LEAST:
+            return 1.0
         return t_tail(self.value / self.error, self.freedom)
 
     def bounds(self, confidence: float) -> tuple[float, float]:
-        """Interval of the difference."""
+        """Interval of the difference; endless where its error is not known."""
+        if self.unknown:
+            return -math.inf, math.inf
         half = t_quantile(confidence, self.freedom) * self.error
         return self.value - half, self.value + half
 

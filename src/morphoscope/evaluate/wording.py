@@ -138,8 +138,9 @@ def sets_in_words(metrics: Metrics) -> list[str]:
         f"{overall['threshold']['value']:.3f}, and the likeliest always. That threshold was found "
         f"on {sets['n_calibration']:,} validation images so that {percent(sets['coverage'], 0)} of "
         f"the sets hold the true class. On test {percent(overall['found']['value'])} do "
-        f"({span(overall['found'], as_percent=True)}); by chance alone "
-        f"{chance['low'] * 100:.1f}–{chance['high'] * 100:.1f}{THIN}% are to be expected.",
+        f"({span(overall['found'], as_percent=True)}). The threshold by itself holds "
+        f"{percent(overall['found_by_threshold'])}, where {chance['low'] * 100:.1f}–"
+        f"{chance['high'] * 100:.1f}{THIN}% are to be expected by chance.",
         f"A set holds {overall['mean_size']:.2f} classes on average, and one only for "
         f"{percent(overall['single'], 0)} of the images.",
         f"That is for all images together. Worst off is “{worst}” with {percent(low['value'])} "

@@ -20,7 +20,7 @@ from morphoscope.recipe import AugmentSettings, BalanceSettings, TrainSettings
 from morphoscope.train.balance import class_weights, images_per_epoch
 from morphoscope.train.checks import refuse_labels_broken
 
-__all__ = ["Plan", "draw_seed", "make_plan"]
+__all__ = ["Plan", "class_counts", "draw_seed", "make_plan"]
 
 SAMPLE = 2048
 # What decides where and how long, not what comes out.
@@ -110,7 +110,7 @@ def make_plan(
     """
     refuse_labels_broken(settings, augment, store.classes)
     train, validation = (_labelled(store, split) for split in ("train", "validation"))
-    counts = _counts(store, train)
+    counts = class_counts(store)
     handed = handed_pairs(augment, store.classes)
     swap = torch.arange(len(store.classes))
     for first, second in handed if augment.mirror else ():
@@ -164,8 +164,16 @@ def _labelled(store: Store, split: str) -> NDArray[np.int64]:
     return rows[store.labels[rows] >= 0]
 
 
-def _counts(store: Store, train: NDArray[np.int64]) -> NDArray[np.int64]:
-    counts = np.bincount(store.labels[train], minlength=len(store.classes))
+def class_counts(store: Store) -> NDArray[np.int64]:
+    """Training images of each class ``(classes,)``.
+
+    Raises
+    ------
+    TrainingError
+        A class has none, or there is one class only.
+    """
+    rows = _labelled(store, "train")
+    counts = np.bincount(store.labels[rows], minlength=len(store.classes))
     empty = [name for name, count in zip(store.classes, counts, strict=True) if not count]
     if empty or len(counts) < 2:
         raise TrainingError(
