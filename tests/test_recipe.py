@@ -130,3 +130,7 @@ def test_files_that_a_recipe_names_lie_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "r.toml"
     path.write_text('name = "r"\n[train]\nweights = "w.safetensors"\n')
     assert load_recipe(path).train.weights == str(tmp_path / "w.safetensors")
+    choices = '["", "imagenet", "w.safetensors"]'
+    path.write_text(f'name = "r"\n[search.space."train.weights"]\nchoices = {choices}\n')
+    found = load_recipe(path).search.space["train.weights"].choices
+    assert found == ["", "imagenet", str(tmp_path / "w.safetensors")]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from morphoscope.catalog import atomic_path
+from morphoscope.recipe.model import IMAGENET
 
 __all__ = [
     "Fingerprint",
@@ -31,6 +32,7 @@ __all__ = [
     "read_record",
     "settings_digest",
     "versions",
+    "weights_digest",
     "write_record",
 ]
 
@@ -115,6 +117,11 @@ def content_digest(paths: Iterable[Path]) -> str:
         elif path.exists():
             files.append((path.name, path))
     return _digest_of(sorted(files))
+
+
+def weights_digest(weights: str) -> str:
+    """What stands for ``train.weights`` where settings are compared: a file counts by content."""
+    return weights if weights in ("", IMAGENET) else content_digest([Path(weights)])
 
 
 def files_digest(paths: Iterable[str]) -> str:

@@ -13,9 +13,13 @@ import polars as pl
 
 from morphoscope.engine import Engine
 from morphoscope.errors import StageError
-from morphoscope.provenance import content_digest, files_digest, settings_digest
+from morphoscope.provenance import (
+    content_digest,
+    files_digest,
+    settings_digest,
+    weights_digest,
+)
 from morphoscope.recipe import Recipe
-from morphoscope.recipe.model import IMAGENET
 
 __all__ = ["STAGES", "Job", "Stage"]
 
@@ -133,9 +137,7 @@ def _split_settings(recipe: Recipe) -> dict[str, Any]:
 
 def _train_settings(recipe: Recipe) -> dict[str, Any]:
     values = _sections("train", "augment", "balance", seed=True)(recipe)
-    weights = values["train"]["weights"]
-    if weights not in ("", IMAGENET):
-        values["train"]["weights"] = content_digest([Path(weights)])
+    values["train"]["weights"] = weights_digest(values["train"]["weights"])
     return values
 
 
@@ -206,6 +208,7 @@ def _check_train(recipe: Recipe) -> None:
     check_settings(
         recipe.train,
         recipe.augment,
+        recipe.balance,
         classes=[rule.name for rule in recipe.clean.classes],
         channels=channel_count(recipe.prepare),
         size=recipe.prepare.size,

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import optuna
 import pytest
 from pydantic import ValidationError
 
 from morphoscope.errors import RecipeError
-from morphoscope.recipe import Recipe, Span
+from morphoscope.recipe import PrepareSettings, Recipe, Span
 from morphoscope.search.space import open_space
-from morphoscope.search.strategies import check_strategy
+from morphoscope.search.strategies import check_strategy, make_sampler
 
 Make = Callable[..., Recipe]
 RATE = {"low": 1e-4, "high": 1e-1, "log": True}
@@ -63,11 +65,42 @@ def test_an_empty_space_is_refused(recipe_of: Make) -> None:
         ({"low": 0, "high": 1, "log": True}, "above 0"),
         ({"low": 1, "high": 2, "step": 3}, "no second value"),
         ({"choices": [1], "low": 1, "high": 2}, "do not go with"),
+        ({"choices": [1, 2, 1]}, "names one twice"),
+        ({"low": 1.0, "high": float("inf")}, "not both finite"),
     ],
 )
 def test_a_span_that_says_nothing_is_refused(span: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         Span.model_validate(span)
+
+
+def test_an_impossible_preparation_is_a_trials_affair(recipe_of: Make) -> None:
+    spans = {
+        "prepare.crop": {"choices": [[], [2, 30, 32]]},
+        "prepare.crop_fraction": {"choices": [1.0, 0.8]},
+    }
+    assert len(space_of(recipe_of, spans).preparations()) == 3
+    with pytest.raises(RecipeError, match="crop goes with"):
+        open_space(
+            recipe_of({"space": {"prepare.crop_fraction": {"choices": [0.8, 0.9]}}}).model_copy(
+                update={"prepare": PrepareSettings(crop=[2, 30, 32])}
+            )
+        )
+
+
+def test_cma_es_learns_from_its_first_steps(recipe_of: Make) -> None:
+    """On a bowl it comes nearer than chance, with as many trials as a person might ask for."""
+    spans = {key: {"low": 0.0, "high": 0.9} for key in ("train.dropout", "train.momentum")}
+    space = space_of(recipe_of, spans, strategy="cma_es", startup=10)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study()
+    for number in range(40):
+        study.sampler = make_sampler(space, number)
+        trial = study.ask()
+        values = space.suggest(trial)
+        study.tell(trial, sum((value - 0.75) ** 2 for value in values.values()))
+    distance = [trial.value for trial in study.trials]
+    assert np.mean(distance[-8:]) < 0.3 * np.mean(distance[1:9])
 
 
 def test_a_grid_has_every_combination_once(recipe_of: Make) -> None:

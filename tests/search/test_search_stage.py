@@ -10,10 +10,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from morphoscope.errors import StudyError
+from morphoscope.errors import RecipeError, StudyError
 from morphoscope.prepare import Store
 from morphoscope.recipe import Recipe, load_recipe
 from morphoscope.search import search
+from morphoscope.search.space import open_space
+from morphoscope.search.storage import open_storage
+from morphoscope.search.study import _identity, add_trials, open_study
 
 Make = Callable[..., Recipe]
 TWO = {
@@ -138,6 +141,59 @@ def test_a_trial_that_fails_is_recorded_and_the_rest_goes_on(recipe_of: Make, ru
     assert "loss is" in failed["reason"]
     assert found["best"]["train.learning_rate"] == 0.001
     assert "loss is" in (run / "search/report.html").read_text()
+
+
+def test_a_network_that_is_not_to_be_had_is_one_failed_trial(recipe_of: Make, run: Path) -> None:
+    space = {"train.network": {"choices": ["resnet10", "timm/no_such_network"]}}
+    recipe = recipe_of({"strategy": "grid", "space": space}, train={"epochs": 1, "width": 1.0})
+    assert search(recipe, run)["trials"] == {"complete": 1, "failed": 1}
+    assert "timm" in trials(run).filter(pl.col("state") == "failed")["reason"][0]
+
+
+def test_what_no_trial_could_meet_is_told_before_the_first(recipe_of: Make, run: Path) -> None:
+    with pytest.raises(RecipeError, match="no packaged ImageNet weights of resnet10"):
+        search(recipe_of(train={"weights": "imagenet", "width": 1.0}), run)
+    assert not (run / "search").exists()
+
+
+def test_fewer_trials_than_before(recipe_of: Make, run: Path) -> None:
+    recipe = recipe_of({"trials": 3}, train={"epochs": 1})
+    space, folder = open_space(recipe), run / "search"
+    with open_storage(folder, "") as storage:
+        assert len(add_trials(space, open_study(space, folder, storage))) == 3
+    found = search(recipe_of({"trials": 1}, train={"epochs": 1}), run)
+    assert found["trials"] == {"complete": 1, "waiting": 2}
+
+
+def test_a_folder_holds_one_search(recipe_of: Make, run: Path) -> None:
+    search(recipe_of({"trials": 1}, train={"epochs": 1}), run)
+    with pytest.raises(StudyError, match="their recipe is 'tiny'"):
+        search(recipe_of({"trials": 1}, name="other"), run)
+
+
+def test_weights_count_by_content(recipe_of: Make, tmp_path: Path) -> None:
+    def identity(path: Path) -> dict[str, Any]:
+        choices = {"train.weights": {"choices": ["", str(path)]}}
+        fixed = recipe_of(train={"weights": str(path)})
+        return _identity(fixed) | {"choices": _identity(recipe_of({"space": choices}))}
+
+    path, moved = tmp_path / "w.safetensors", tmp_path / "elsewhere" / "w.safetensors"
+    moved.parent.mkdir()
+    path.write_bytes(b"one")
+    moved.write_bytes(b"one")
+    first = identity(path)
+    assert identity(moved) == first
+    path.write_bytes(b"two")
+    assert identity(path)["train.weights"] != first["train.weights"]
+    assert identity(path)["choices"] != first["choices"]
+
+
+def test_hypergradients_are_those_of_their_first_values(recipe_of: Make) -> None:
+    first, other = (
+        _identity(recipe_of({"strategy": "hypergradient"}, train={"learning_rate": rate}))
+        for rate in (0.01, 0.03)
+    )
+    assert first != other
 
 
 def test_where_all_fail_it_says_why_and_keeps_the_trials(recipe_of: Make, run: Path) -> None:

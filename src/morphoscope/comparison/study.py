@@ -133,9 +133,7 @@ def _first_that_differ(
 def _check(entries: list[Entry]) -> None:
     """Find settings that cannot be met before hours are spent on those that can."""
     from morphoscope.prepare import open_store
-    from morphoscope.train.balance import images_per_epoch
     from morphoscope.train.checks import check_settings
-    from morphoscope.train.plan import class_counts
 
     for entry in entries:
         store = open_store(entry.stores[0])
@@ -143,13 +141,11 @@ def _check(entries: list[Entry]) -> None:
             check_settings(
                 entry.recipe.train,
                 entry.recipe.augment,
+                entry.recipe.balance,
                 classes=store.classes,
                 channels=store.images.shape[1],
                 size=store.images.shape[-1],
             )
-            for folder in entry.stores:
-                counts = class_counts(open_store(folder))
-                images_per_epoch(counts, entry.recipe.balance, store.classes)
         except RecipeError as error:
             raise RecipeError(
                 f"variant {entry.name!r}: {error.found}", expected=error.expected, do=error.do

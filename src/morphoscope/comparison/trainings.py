@@ -29,10 +29,10 @@ from morphoscope.provenance import (
     read_record,
     settings_digest,
     versions,
+    weights_digest,
     write_record,
 )
 from morphoscope.recipe import Recipe
-from morphoscope.recipe.model import IMAGENET
 
 __all__ = ["Training", "code_of", "train_once", "training_of"]
 
@@ -106,10 +106,8 @@ def _decisive(recipe: Recipe) -> dict[str, Any]:
     values = recipe.model_dump(include={"seed", "augment", "balance", "train"})
     for name in WITHOUT_EFFECT - {"members"}:
         del values["train"][name]
-    weights = recipe.train.weights
-    if weights not in ("", IMAGENET):
-        # By content: the same file in another place makes the same training.
-        values["train"]["weights"] = content_digest([Path(weights)])
+    # By content: the same file in another place makes the same training.
+    values["train"]["weights"] = weights_digest(recipe.train.weights)
     return values
 
 

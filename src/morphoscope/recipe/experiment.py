@@ -91,6 +91,7 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
         raise RecipeError(f"{path} is not TOML: {error}", do="mend that line") from error
     _name_files(values, path.parent.absolute())
     _name_files_of_variants(values, path.parent.absolute())
+    _name_files_of_space(values, path.parent.absolute())
     changes = list(overrides)
     for change in changes:
         _apply_override(values, change)
@@ -144,6 +145,19 @@ def _name_files_of_variants(values: dict[str, Any], folder: Path) -> None:
             named = changes.get(f"{section}.{key}")
             if isinstance(named, str) and named not in ("", word):
                 changes[f"{section}.{key}"] = str(folder / named)
+
+
+def _name_files_of_space(values: dict[str, Any], folder: Path) -> None:
+    search = values.get("search")
+    space = search.get("space") if isinstance(search, dict) else None
+    for section, key, word in FILES:
+        span = space.get(f"{section}.{key}") if isinstance(space, dict) else None
+        choices = span.get("choices") if isinstance(span, dict) else None
+        if isinstance(span, dict) and isinstance(choices, list):
+            span["choices"] = [
+                str(folder / one) if isinstance(one, str) and one not in ("", word) else one
+                for one in choices
+            ]
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -27,11 +28,15 @@ class Span(Section):
         if self.choices:
             if self.low is not None or self.high is not None or self.step is not None or self.log:
                 raise ValueError("choices do not go with low, high, log or step")
+            if any(choice in self.choices[:index] for index, choice in enumerate(self.choices)):
+                raise ValueError(f"choices = {self.choices} names one twice")
             return self
         if "choices" in self.model_fields_set and self.low is None:
             raise ValueError("choices is empty")
         if self.low is None or self.high is None:
             raise ValueError("either choices, or low and high")
+        if not math.isfinite(self.low) or not math.isfinite(self.high):
+            raise ValueError(f"low = {self.low} and high = {self.high} are not both finite")
         if self.low >= self.high:
             raise ValueError(f"low = {self.low} is not below high = {self.high}")
         if self.log and (self.low <= 0 or self.step is not None):
@@ -63,11 +68,13 @@ class SearchSettings(Section):
     stopping: Literal["auto", "none", "halving", "hyperband"] = Field(
         "auto",
         description="How trials that promise little are stopped early; `auto`: hyperband for "
-        "random and bayesian, which learn from stopped trials too, else none.",
+        "random and bayesian, which learn from stopped trials too, where all trials have as many "
+        "epochs; else none.",
     )
     startup: int = Field(
         10,
-        description="Random trials before the strategy learns; the population of nsga2.",
+        description="Random trials before bayesian and gaussian_process learn; the population of "
+        "nsga2.",
         ge=2,
     )
     storage: str = Field(

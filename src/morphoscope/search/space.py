@@ -106,7 +106,16 @@ class Space:
                 expected=f"at most {MOST_STORES}",
                 do="give choices or a larger step",
             )
-        return [self.variant(values) for values in self._product(spans)]
+        found, errors = [], []
+        for values in self._product(spans):
+            try:
+                found.append(self.variant(values))
+            except RecipeError as error:
+                # A trial that chooses this combination fails with the reason.
+                errors.append(error)
+        if errors and not found:
+            raise errors[0]
+        return found
 
     def _product(self, spans: Mapping[str, Span]) -> Iterator[dict[str, Any]]:
         points = [_points(key, span) or [] for key, span in spans.items()]

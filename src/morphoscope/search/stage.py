@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import uuid
 from collections import Counter
 from collections.abc import Mapping
@@ -19,7 +21,7 @@ from morphoscope.errors import RecipeError, StudyError
 from morphoscope.pipeline import opened, prepared
 from morphoscope.progress import progress, say
 from morphoscope.provenance import read_record, settings_digest
-from morphoscope.recipe import Recipe, SearchSettings
+from morphoscope.recipe import Recipe, SearchSettings, changed
 from morphoscope.recipe.written import write_recipe
 from morphoscope.search.report import write_report
 from morphoscope.search.space import Space, open_space
@@ -33,10 +35,16 @@ from morphoscope.search.study import (
     settle_images,
 )
 from morphoscope.search.table import STATES, best_trial, pareto_front, trial_table, write_table
-from morphoscope.search.trial import Task, run_trial, store_key
-from morphoscope.stages import Job
+from morphoscope.search.trial import EXACT, Task, run_trial, store_key
+from morphoscope.stages import STAGES, Job
 
 __all__ = ["search"]
+
+# Settings of which one decides whether others can be met.
+CHECKED = (
+    *("train.network", "train.width", "train.activation", "train.stem", "train.weights"),
+    *("train.tuned", "augment.", "balance.", "prepare.size", "prepare.channels"),
+)
 
 
 def search(recipe: Recipe, run: Path) -> dict[str, Any]:
@@ -71,6 +79,7 @@ def search(recipe: Recipe, run: Path) -> dict[str, Any]:
     space = open_space(recipe)
     check_strategy(space)
     _require_workers(recipe)
+    _check_fixed(space)
     with opened(recipe, run) as job:
         folder = run / "search"
         with open_storage(folder, recipe.search.storage) as storage:
@@ -96,6 +105,13 @@ def _require_workers(recipe: Recipe) -> None:
         )
 
 
+def _check_fixed(space: Space) -> None:
+    """Refuse at once what no trial could meet, where no trial may choose it."""
+    check = STAGES["train"].check
+    if check and not any(key.startswith(CHECKED) for key in space.spans):
+        check(space.recipe)
+
+
 def _prepare(space: Space, job: Job) -> tuple[dict[str, Path], str]:
     """Image stores by the preparations that trials may choose, and the digest of all."""
     stores, digests = {}, []
@@ -116,6 +132,8 @@ def _run_trials(
     everything = len(study.get_trials(deepcopy=False))
     if not left:
         say(f"search: finished, all {everything} trials are done")
+        # What a kill left of a trial between its end and its clearing.
+        shutil.rmtree(folder / "trials", ignore_errors=True)
         return
     settings = space.recipe.search
     session, workers = uuid.uuid4().hex, min(settings.workers, len(left))
@@ -152,7 +170,8 @@ def _run_trials(
 def _tell(ended: FrozenTrial, settings: SearchSettings) -> None:
     found = ended.user_attrs
     scores, best = found.get("scores", []), found.get("best_epoch")
-    said = f"score {scores[best - 1]:.4f} at epoch {best}" if best else found.get("reason", "")
+    said = f"score {scores[best - 1]:.4f} at epoch {best}" if best else ""
+    said = found.get("reason", said)
     values = ", ".join(
         f"{key.partition('.')[2]} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
         for key, value in ended.params.items()
@@ -193,6 +212,8 @@ def _give_up(table: pl.DataFrame, folder: Path) -> NoReturn:
 
 def _best_recipe(found: Recipe, best: Mapping[str, Any], trials: int, folder: Path) -> str:
     plain = Recipe.model_fields
+    if found.search.strategy == "hypergradient":
+        found = changed(found, {"train.precision": EXACT})
     own = found.model_copy(
         update={
             "name": f"{found.name}-best",
@@ -200,7 +221,7 @@ def _best_recipe(found: Recipe, best: Mapping[str, Any], trials: int, folder: Pa
             "compare": plain["compare"].default,
         }
     )
-    path = folder / "best.toml"
+    path = shlex.quote(str(folder / "best.toml"))
     return (
         f"# The best of {trials} trials by validation {found.train.monitor}: number "
         f"{best['number']}, {best['score']:.4f} at epoch {best['best_epoch']}.\n"

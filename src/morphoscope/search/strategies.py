@@ -70,7 +70,9 @@ def stopping_of(settings: SearchSettings) -> str:
     """What ``auto`` means: Gaussian process, CMA-ES and grids learn from whole trials only."""
     if settings.stopping != "auto":
         return settings.stopping
-    return "hyperband" if settings.strategy in ("random", "bayesian") else "none"
+    # A short training is further at an early epoch than a long one that will be better.
+    equal = "train.epochs" not in settings.space
+    return "hyperband" if equal and settings.strategy in ("random", "bayesian") else "none"
 
 
 def make_pruner(settings: SearchSettings, epochs: int) -> BasePruner:
@@ -122,9 +124,10 @@ def make_sampler(space: Space, number: int) -> BaseSampler:
                 return GPSampler(seed=seed, n_startup_trials=startup)
             case "cma_es":
                 # The restarts and the covariance are kept in the study, seeded by the first trial.
+                # It begins in the middle of the spans and learns nothing from random trials.
                 return CmaEsSampler(
                     seed=seed,
-                    n_startup_trials=startup,
+                    n_startup_trials=1,
                     consider_pruned_trials=stopping_of(settings) != "none",
                 )
             case "nsga2":

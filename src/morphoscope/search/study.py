@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from morphoscope.catalog import atomic_path
 from morphoscope.errors import StudyError
 from morphoscope.progress import say
-from morphoscope.provenance import code_digest
+from morphoscope.provenance import code_digest, weights_digest
 from morphoscope.recipe import Recipe, TrainSettings
 from morphoscope.search.space import KEPT, Space
 from morphoscope.search.strategies import make_pruner, make_sampler, stopping_of
@@ -33,6 +33,7 @@ __all__ = [
 
 MINIMIZE, MAXIMIZE = StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE
 IDENTITY, OWNER = "identity", "owner"
+WEIGHTS = "train.weights"
 
 
 def lower_is_better(settings: TrainSettings) -> bool:
@@ -68,6 +69,7 @@ def open_study(space: Space, folder: Path, storage: BaseStorage) -> Study:
         belongs to another run folder.
     """
     recipe = space.recipe
+    _require_own(recipe, folder, storage)
     directions = [MINIMIZE if lower_is_better(recipe.train) else MAXIMIZE]
     if recipe.search.strategy == "nsga2":
         directions.append(MINIMIZE)
@@ -139,12 +141,19 @@ def add_trials(space: Space, study: Study) -> list[FrozenTrial]:
     there = study.get_trials(deepcopy=False)
     grid = space.grid() if settings.strategy == "grid" else []
     np.random.default_rng(space.recipe.seed).shuffle(grid)
-    for number in range(len(there), len(grid) if grid else settings.trials):
+    wanted = len(grid) if grid else settings.trials
+    for number in range(len(there), wanted):
         if grid:
             study.enqueue_trial(grid[number])
         else:
             study.add_trial(create_trial(state=TrialState.WAITING))
-    return [trial for trial in study.get_trials(deepcopy=False) if not trial.state.is_finished()]
+    # What was begun is done even where fewer are asked for than before.
+    return [
+        trial
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state == TrialState.RUNNING
+        or (trial.state == TrialState.WAITING and trial.number < wanted)
+    ]
 
 
 def _owner(folder: Path) -> str:
@@ -156,6 +165,18 @@ def _owner(folder: Path) -> str:
     return path.read_text()
 
 
+def _require_own(recipe: Recipe, folder: Path, storage: BaseStorage) -> None:
+    """Refuse a folder whose journal holds another study; a database may hold many."""
+    names = optuna.get_all_study_names(storage)
+    if recipe.search.storage or not names or recipe.name in names:
+        return
+    raise StudyError(
+        f"the trials of {folder} are of another search: their recipe is {names[0]!r}",
+        expected=repr(recipe.name),
+        do="name another --out, or remove that folder",
+    )
+
+
 def _identity(recipe: Recipe) -> dict[str, Any]:
     """All that decides what trial number n is, in JSON's types."""
     search = recipe.search
@@ -165,11 +186,17 @@ def _identity(recipe: Recipe) -> dict[str, Any]:
         for section, values in sections.items()
         for key, value in values.items()
         if f"{section}.{key}" not in KEPT.keys() - {"train.monitor"}
-        and f"{section}.{key}" not in search.space
+        # Hypergradients begin at the recipe's own values.
+        and (f"{section}.{key}" not in search.space or search.strategy == "hypergradient")
     }
+    spans = {k: s.model_dump(exclude_defaults=True) for k, s in search.space.items()}
+    if WEIGHTS in settings:
+        settings[WEIGHTS] = weights_digest(settings[WEIGHTS])
+    if WEIGHTS in spans:
+        spans[WEIGHTS]["choices"] = [weights_digest(one) for one in spans[WEIGHTS]["choices"]]
     identity = {
         "search.strategy": search.strategy,
-        "search.space": {k: s.model_dump(exclude_defaults=True) for k, s in search.space.items()},
+        "search.space": spans,
         "search.stopping": stopping_of(search),
         "search.startup": search.startup,
         "seed": recipe.seed,
@@ -180,12 +207,13 @@ def _identity(recipe: Recipe) -> dict[str, Any]:
 
 
 def _require_same(found: dict[str, Any], expected: dict[str, Any], folder: Path) -> None:
-    for name in [*expected, *found]:
-        if found.get(name) != expected.get(name):
+    # A setting that only one side knows came with another version of this program.
+    for name in [one for one in expected if one in found]:
+        if found[name] != expected[name]:
             raise StudyError(
                 f"the trials of {folder} are of another search: their {name} is "
-                f"{json.dumps(found.get(name))}",
-                expected=json.dumps(expected.get(name)),
+                f"{json.dumps(found[name])}",
+                expected=json.dumps(expected[name]),
                 do="search with the former settings, name another --out, or remove that folder",
                 differs=name,
             )

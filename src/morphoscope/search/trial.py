@@ -27,7 +27,7 @@ from morphoscope.recipe import PrepareSettings, Recipe
 from morphoscope.search.hypergradient import PREFIX, hypergradient_method
 from morphoscope.search.space import Space
 from morphoscope.search.storage import open_storage
-from morphoscope.search.study import join_study, longest, lower_is_better
+from morphoscope.search.study import join_study, lower_is_better
 from morphoscope.train import train
 from morphoscope.train.loop import Method
 
@@ -35,6 +35,12 @@ __all__ = ["Task", "run_trial", "store_key"]
 
 # A process that dies takes no blame with it: after so many deaths the trial is given up.
 MOST_DEATHS = 3
+EXACT = "float32"
+# What a choice of settings, of a network or of its package can bring about.
+FAULTS_OF_SETTINGS = (
+    *(ArithmeticError, AttributeError, ImportError, LookupError, MemoryError),
+    *(RuntimeError, TypeError, ValueError),
+)
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,7 @@ def _run(space: Space, study: Study, trial: Trial, task: Task) -> None:
         cost = _cost(variant, store)
         trial.set_user_attr("parameters", cost.parameters)
         trial.set_user_attr("multiply_adds", cost.multiply_adds)
-        watch = _Watch(trial, task.session, variant, longest(space))
+        watch = _Watch(trial, task.session, variant)
         train(
             variant.train.model_copy(update=_own_settings(task)),
             variant.augment,
@@ -141,7 +147,7 @@ def _run(space: Space, study: Study, trial: Trial, task: Task) -> None:
         study.tell(trial, state=TrialState.PRUNED)
     except (StoreError, CheckpointError, OSError):
         raise
-    except (ArithmeticError, ValueError, RuntimeError, MemoryError) as error:
+    except FAULTS_OF_SETTINGS as error:
         _fail(study, trial, str(error) or type(error).__name__)
     else:
         both = [watch.best, float(cost.multiply_adds)]
@@ -152,7 +158,7 @@ def _own_settings(task: Task) -> dict[str, Any]:
     own = {"members": 1, "threads": task.threads}
     # Derivatives in bfloat16 are mostly rounding.
     exact = task.recipe.search.strategy == "hypergradient"
-    return {**own, "precision": "float32"} if exact else own
+    return {**own, "precision": EXACT} if exact else own
 
 
 def _method(space: Space) -> Method | None:
@@ -181,8 +187,9 @@ def _cost(variant: Recipe, store: Path) -> NetworkCost:
 class _Watch:
     """Hands every epoch's score to the study, and ends what is not worth going on with."""
 
-    def __init__(self, trial: Trial, session: str, variant: Recipe, epochs: int) -> None:
-        self.trial, self.session, self.epochs = trial, session, epochs
+    def __init__(self, trial: Trial, session: str, variant: Recipe) -> None:
+        self.trial, self.session = trial, session
+        self.epochs = variant.train.epochs
         self.name = f"validation_{variant.train.monitor}"
         self.choose = min if lower_is_better(variant.train) else max
         self.best = 0.0

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from morphoscope.augment import looks_handed, refused
-from morphoscope.errors import RecipeError
+from morphoscope.errors import RecipeError, TrainingError
 from morphoscope.networks.pretrained import open_weights
 from morphoscope.networks.registry import build_as, find
-from morphoscope.recipe import AugmentSettings, TrainSettings
+from morphoscope.recipe import AugmentSettings, BalanceSettings, TrainSettings
+from morphoscope.train.balance import images_per_epoch
 
-__all__ = ["check_settings", "refuse_labels_broken"]
+__all__ = ["check_settings", "device_of", "refuse_labels_broken"]
 
 
 def check_settings(
     settings: TrainSettings,
     augment: AugmentSettings,
+    balance: BalanceSettings,
     *,
     classes: Sequence[str],
     channels: int,
@@ -27,7 +30,7 @@ def check_settings(
 
     Parameters
     ----------
-    settings, augment
+    settings, augment, balance
         The recipe's sections.
     classes
         Names of the classes; none where they are not known yet.
@@ -38,14 +41,21 @@ def check_settings(
     ------
     RecipeError
         There is no such network, the images are too small for it, an augmentation would break a
-        label, or the settings do not go with ``train.weights``.
+        label, ``balance`` names an unknown class, or the settings do not go with
+        ``train.weights``.
     WeightsError
         The weights to begin with are absent, damaged, or of another network.
     MissingDependencyError
         The package of the network or of its weights is not installed.
+    TrainingError
+        The device is not there.
     """
     find(settings.network)
+    device_of(settings)
     if classes:
+        images_per_epoch(np.ones(len(classes), np.int64), balance, classes)
+    # Pairs of classes that nobody knows yet cannot be looked up.
+    if classes or not augment.handed:
         refuse_labels_broken(settings, augment, classes)
     start = open_weights(settings)
     # The meta device has shapes and no numbers; weights are tried on a network that has them.
@@ -54,6 +64,23 @@ def check_settings(
         network = build_as(settings, classes=number, channels=channels, size=size)
     if start:
         start.fill(network)
+
+
+def device_of(settings: TrainSettings) -> torch.device:
+    """Where to train.
+
+    Raises
+    ------
+    TrainingError
+        A GPU is asked for and there is none.
+    """
+    available = torch.cuda.is_available()
+    if settings.device == "cuda" and not available:
+        raise TrainingError(
+            "train.device is 'cuda' and torch finds no CUDA device here",
+            do="set train.device to 'auto' or 'cpu', or install torch for CUDA",
+        )
+    return torch.device("cuda" if available and settings.device != "cpu" else "cpu")
 
 
 def refuse_labels_broken(

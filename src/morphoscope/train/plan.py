@@ -18,9 +18,9 @@ from morphoscope.networks.pretrained import Weights, open_weights
 from morphoscope.prepare import Store
 from morphoscope.recipe import AugmentSettings, BalanceSettings, TrainSettings
 from morphoscope.train.balance import class_weights, images_per_epoch
-from morphoscope.train.checks import refuse_labels_broken
+from morphoscope.train.checks import device_of, refuse_labels_broken
 
-__all__ = ["Plan", "class_counts", "draw_seed", "make_plan"]
+__all__ = ["Plan", "draw_seed", "make_plan"]
 
 SAMPLE = 2048
 # What decides where and how long, not what comes out.
@@ -110,14 +110,14 @@ def make_plan(
     """
     refuse_labels_broken(settings, augment, store.classes)
     train, validation = (_labelled(store, split) for split in ("train", "validation"))
-    counts = class_counts(store)
+    counts = _counts(store, train)
     handed = handed_pairs(augment, store.classes)
     swap = torch.arange(len(store.classes))
     for first, second in handed if augment.mirror else ():
         swap[first], swap[second] = second, first
     # A mirror shares a pair's images out evenly between the two.
     seen = np.maximum(1, (counts + counts[swap.numpy()]) // 2)
-    device = _device(settings)
+    device = device_of(settings)
     start = open_weights(settings)
     channels = store.images.shape[1]
     mean, std = start.grey_levels(channels) if start else _grey_levels(store, train)
@@ -164,16 +164,8 @@ def _labelled(store: Store, split: str) -> NDArray[np.int64]:
     return rows[store.labels[rows] >= 0]
 
 
-def class_counts(store: Store) -> NDArray[np.int64]:
-    """Training images of each class ``(classes,)``.
-
-    Raises
-    ------
-    TrainingError
-        A class has none, or there is one class only.
-    """
-    rows = _labelled(store, "train")
-    counts = np.bincount(store.labels[rows], minlength=len(store.classes))
+def _counts(store: Store, train: NDArray[np.int64]) -> NDArray[np.int64]:
+    counts = np.bincount(store.labels[train], minlength=len(store.classes))
     empty = [name for name, count in zip(store.classes, counts, strict=True) if not count]
     if empty or len(counts) < 2:
         raise TrainingError(
@@ -185,16 +177,6 @@ def class_counts(store: Store) -> NDArray[np.int64]:
             classes=empty,
         )
     return counts
-
-
-def _device(settings: TrainSettings) -> torch.device:
-    available = torch.cuda.is_available()
-    if settings.device == "cuda" and not available:
-        raise TrainingError(
-            "train.device is 'cuda' and torch finds no CUDA device here",
-            do="set train.device to 'auto' or 'cpu', or install torch for CUDA",
-        )
-    return torch.device("cuda" if available and settings.device != "cpu" else "cpu")
 
 
 def _precision(settings: TrainSettings, device: torch.device) -> Literal["float32", "bfloat16"]:
