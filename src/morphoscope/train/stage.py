@@ -20,6 +20,7 @@ from morphoscope.progress import say
 from morphoscope.recipe import AugmentSettings, BalanceSettings, TrainSettings
 from morphoscope.train.interrupt import Interrupt
 from morphoscope.train.loop import Method, Watch, train_member
+from morphoscope.train.memory import keep_memory
 from morphoscope.train.plan import Plan, make_plan
 from morphoscope.train.state import State
 
@@ -85,6 +86,7 @@ def train(
         A checkpoint is damaged or of another training.
     """
     threads = settings.threads or cores()
+    keep_memory()
     with torch.random.fork_rng(devices=[]), _threads(threads), Interrupt() as interrupt:
         plan = make_plan(
             settings,

@@ -1,0 +1,34 @@
+"""What a step frees is there for the next."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+PAGES = """
+import resource
+import torch
+from morphoscope.train.memory import keep_memory
+torch.set_num_threads(1)
+if {keep}:
+    keep_memory()
+before = 0
+for step in range(8):
+    if step == 3:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.zeros(16 * 2**20)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="this is for glibc alone")
+def test_freed_memory_is_used_again() -> None:
+    taken, kept = (
+        int(subprocess.check_output([sys.executable, "-c", PAGES.format(keep=keep)]))
+        for keep in (False, True)
+    )
+    # 64 MiB, five times, in pages of 4 KiB (where pages are larger, as few).
+    assert kept < taken / 20
