@@ -82,6 +82,14 @@ def make_run(folder: Path, recipe: Recipe) -> Path:
     return folder
 
 
+def described(**values: object) -> dict[str, object]:
+    """The description of a model of one kind of network, from values in any order."""
+    kinds = {"activation": "paper", "stem": "auto", "shrink": 1, "dropout": 0.0, "members": 1}
+    names = {"network", "width", "mean", "std", "weights", *kinds}
+    group = {**kinds, **{key: value for key, value in values.items() if key in names}}
+    return {**{k: v for k, v in values.items() if k not in names}, "groups": [group]}
+
+
 def random_model(recipe: Recipe, images: np.ndarray) -> Model:
     """A model with random weights whose answers to these images differ."""
     import torch
@@ -105,7 +113,7 @@ def random_model(recipe: Recipe, images: np.ndarray) -> Model:
     }
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(7)
-        model = Model(description).eval()
+        model = Model(described(**description)).eval()
         for member in model.members:
             # Fresh layers hardly answer: residuals and the last layer start near zero.
             for parameter in member.parameters():

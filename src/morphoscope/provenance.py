@@ -33,6 +33,7 @@ __all__ = [
     "settings_digest",
     "versions",
     "weights_digest",
+    "with_digests",
     "write_record",
 ]
 
@@ -122,6 +123,17 @@ def content_digest(paths: Iterable[Path]) -> str:
 def weights_digest(weights: str) -> str:
     """What stands for ``train.weights`` where settings are compared: a file counts by content."""
     return weights if weights in ("", IMAGENET) else content_digest([Path(weights)])
+
+
+def with_digests(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings with the content of ``train.weights`` in the place of paths."""
+    train = settings["train"]
+    others = [
+        {**one, "weights": weights_digest(one["weights"])} if "weights" in one else one
+        for one in train["others"]
+    ]
+    own = {"weights": weights_digest(train["weights"]), "others": others}
+    return {**settings, "train": {**train, **own}}
 
 
 def files_digest(paths: Iterable[str]) -> str:

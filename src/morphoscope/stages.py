@@ -17,7 +17,7 @@ from morphoscope.provenance import (
     content_digest,
     files_digest,
     settings_digest,
-    weights_digest,
+    with_digests,
 )
 from morphoscope.recipe import Recipe
 
@@ -137,8 +137,7 @@ def _split_settings(recipe: Recipe) -> dict[str, Any]:
 
 def _train_settings(recipe: Recipe) -> dict[str, Any]:
     values = _sections("train", "augment", "balance", seed=True)(recipe)
-    values["train"]["weights"] = weights_digest(values["train"]["weights"])
-    return values
+    return with_digests(values)
 
 
 def _acquire(job: Job) -> dict[str, Any]:

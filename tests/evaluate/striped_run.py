@@ -14,6 +14,7 @@ from morphoscope.networks.model import Model, save_model
 from morphoscope.prepare.store import write_description
 from morphoscope.provenance import Fingerprint, StageRecord, write_record
 from morphoscope.recipe import EvaluateSettings, PrepareSettings, Recipe, TrainSettings
+from tiny_run import described
 
 SIZE = 32
 SHARES = {"train": 0.4, "validation": 0.3, "test": 0.3}
@@ -84,20 +85,20 @@ def fitted_model(
     """A network of random features whose last layer is fitted by least squares."""
     torch.manual_seed(1)
     model = Model(
-        {
-            "network": "resnet18",
-            "width": 0.125,
-            "dropout": 0.0,
-            "classes": classes,
-            "channels": 3,
-            "size": SIZE,
-            "orientations": orientations,
-            "members": 1,
-            "mean": [120.0] * 3,
-            "std": [60.0] * 3,
-            "handed": [],
-            "preparation": small_recipe().prepare.model_dump(),
-        }
+        described(
+            network="resnet18",
+            width=0.125,
+            dropout=0.0,
+            classes=classes,
+            channels=3,
+            size=SIZE,
+            orientations=orientations,
+            members=1,
+            mean=[120.0] * 3,
+            std=[60.0] * 3,
+            handed=[],
+            preparation=small_recipe().prepare.model_dump(),
+        )
     ).eval()
     network = model.members[0]
     with torch.no_grad():

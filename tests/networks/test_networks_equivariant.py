@@ -18,6 +18,7 @@ from morphoscope.networks.equivariant import (
     oriented,
     seen_from,
 )
+from tiny_run import described
 
 
 def turned(images: Tensor, orientation: int) -> Tensor:
@@ -160,7 +161,7 @@ def test_its_graph_holds_convolutions_only(tmp_path: Path) -> None:
         "handed": [],
         "preparation": {"size": 32},
     }
-    model = Model(description)
+    model = Model(described(**description))
     for name, parameter in model.named_parameters():
         if "last_norm" in name or "head" in name:
             nn.init.normal_(parameter, std=0.3)

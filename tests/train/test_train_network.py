@@ -23,7 +23,7 @@ def run(store: Path, out: Path, augment: AugmentSettings, **settings: Any) -> No
 def test_activation_and_stem_are_those_of_the_trained_model(store: Path, tmp_path: Path) -> None:
     run(store, tmp_path, AugmentSettings(), activation="silu", stem="paper")
     model = load_model(tmp_path / "model")
-    assert (model.description["activation"], model.description["stem"]) == ("silu", "paper")
+    assert (model.groups[0]["activation"], model.groups[0]["stem"]) == ("silu", "paper")
     kinds = {type(module) for module in model.modules()}
     assert nn.SiLU in kinds
     assert nn.ReLU not in kinds

@@ -90,7 +90,9 @@ def test_summary_history_and_model_agree(store: Path, tmp_path: Path) -> None:
         "rotate", "mirror", "zoom", "shift", "brightness"
     ]  # fmt: skip
     model = load_model(tmp_path / "model")
-    assert summary["parameters"] == sum(p.numel() for p in model.members[0].parameters())
+    assert summary["networks"][0]["parameters"] == sum(
+        p.numel() for p in model.members[0].parameters()
+    )
     # The weights are those of the best epoch: they give its validation loss again.
     opened = open_store(store)
     rows = opened.rows("validation")

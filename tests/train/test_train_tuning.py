@@ -194,13 +194,15 @@ def test_the_model_keeps_its_weights_and_normalisation(
     summary = go(store, tmp_path, settings_for(own, tuned="head"))
     own.unlink()
     model = load_model(tmp_path / "model")
-    assert model.mean.tolist() == [127.0] * 3
-    assert model.std.tolist() == [128.0] * 3
+    assert model.mean.tolist() == [[127.0] * 3]
+    assert model.std.tolist() == [[128.0] * 3]
     stem = load_file(encoder)["conv_stem.weight"]
     assert torch.equal(model.members[0].get_parameter("features.stem.0.weight"), stem)
-    sha256 = json.loads((tmp_path / "model/model.json").read_text())["weights"]["sha256"]
+    sha256 = json.loads((tmp_path / "model/model.json").read_text())["groups"][0]["weights"][
+        "sha256"
+    ]
     assert len(sha256) == 64
-    assert summary["weights"]["sha256"] == sha256
+    assert summary["networks"][0]["weights"]["sha256"] == sha256
 
 
 def test_a_checkpoint_knows_the_content_of_the_weights(

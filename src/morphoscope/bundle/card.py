@@ -110,10 +110,8 @@ def _training(manifest: dict[str, Any]) -> list[str]:
         for name in manifest["classes"]
     ]
     totals = [f"{sum(counts.get(split, {}).values()):,}" for split in SPLITS]
-    networks = "one network" if train["members"] == 1 else f"{train['members']} networks, averaged"
-    views = "" if train["orientations"] == 1 else f", {train['orientations']} orientations averaged"
-    if train.get("weights"):
-        networks += f", begun with the weights {train['weights']}"
+    views = "" if train["orientations"] == 1 else f"; {train['orientations']} orientations averaged"
+    kinds = [train, *({**train, **other} for other in train.get("others", ()))]
     return [
         "## What it was trained on",
         "",
@@ -121,10 +119,22 @@ def _training(manifest: dict[str, Any]) -> list[str]:
         "",
         *_table(["class", *SPLITS], [*rows, ["all", *totals]]),
         "",
-        f"Network: {train['network']} (width {train['width']:g}), {networks}{views}; at most "
-        f"{train['epochs']} epochs, the best one chosen on validation; imbalance: "
-        f"{recipe['balance']['method'].replace('_', ' ')}; seed {recipe['seed']}.",
+        f"Networks{', the mean of all' if len(kinds) > 1 else ''}: "
+        f"{'; '.join(map(_networks, kinds))}{views}. The best epoch was chosen on validation; "
+        f"imbalance: {recipe['balance']['method'].replace('_', ' ')}; seed {recipe['seed']}.",
     ]
+
+
+def _networks(kind: dict[str, Any]) -> str:
+    """Networks of one kind in words."""
+    number = kind["members"]
+    weights = f", begun with the weights {kind['weights']}" if kind.get("weights") else ""
+    shrink = kind.get("shrink", 1)
+    small = f", images {shrink} times smaller" if shrink > 1 else ""
+    return (
+        f"{number if number > 1 else 'one'} {kind['network']} (width {kind['width']:g}{small}"
+        f"{weights}), at most {kind['epochs']} epochs"
+    )
 
 
 def _scores(manifest: dict[str, Any]) -> list[str]:

@@ -144,7 +144,9 @@ def _provenance(recipe: Recipe, run: Path, store: Store) -> dict[str, Any]:
     # Where the files lay and how many cores worked is this machine's affair.
     settings = recipe.model_dump(exclude={"engine": True, "acquire": {"data"}})
     settings["split"]["given"] = Path(recipe.split.given).name
-    settings["train"]["weights"] = Path(recipe.train.weights).name
+    for kind in (settings["train"], *settings["train"]["others"]):
+        if "weights" in kind:
+            kind["weights"] = Path(kind["weights"]).name
     return {
         "recipe": settings,
         "seed": recipe.seed,

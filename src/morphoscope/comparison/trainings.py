@@ -29,7 +29,7 @@ from morphoscope.provenance import (
     read_record,
     settings_digest,
     versions,
-    weights_digest,
+    with_digests,
     write_record,
 )
 from morphoscope.recipe import Recipe
@@ -104,11 +104,10 @@ def _decisive(recipe: Recipe) -> dict[str, Any]:
     from morphoscope.train.plan import WITHOUT_EFFECT
 
     values = recipe.model_dump(include={"seed", "augment", "balance", "train"})
-    for name in WITHOUT_EFFECT - {"members"}:
+    for name in WITHOUT_EFFECT - {"members", "others"}:
         del values["train"][name]
     # By content: the same file in another place makes the same training.
-    values["train"]["weights"] = weights_digest(recipe.train.weights)
-    return values
+    return with_digests(values)
 
 
 @cache

@@ -28,8 +28,8 @@ __all__ = ["Answering", "answer_costs", "peak_memory"]
 REPEATS = 5
 # What `build` takes beside name, classes, channels and size.
 BUILT_WITH = ("width", "activation", "stem")
-# What decides the memory of an answer, beside orientations and images.
-DECISIVE = ("network", *BUILT_WITH, "classes", "members")
+# What decides the memory of an answer, beside classes, orientations and images.
+DECISIVE = ("network", *BUILT_WITH, "shrink", "members")
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,8 @@ def answer_costs(
     for name, answering in models.items():
         model = answering.load()
         shape = images[name].shape[1:]
-        alike = json.dumps(
-            [*(model.description[key] for key in DECISIVE), model.orientations, shape]
-        )
+        groups = [[group[key] for key in DECISIVE] for group in model.groups]
+        alike = json.dumps([groups, model.classes, model.orientations, shape])
         if alike not in measured:
             measured[alike] = peak_memory(answering, shape)
         found[name] = {
@@ -87,19 +86,18 @@ def answer_costs(
 
 
 def _arithmetic(model: Model) -> dict[str, int]:
-    about = model.description
-    cost = network_cost(
-        about["network"],
-        classes=len(about["classes"]),
-        channels=about["channels"],
-        size=about["size"],
-        **{key: about[key] for key in BUILT_WITH},
-    )
-    members = about["members"]
-    return {
-        "parameters": members * cost.parameters,
-        "flops": members * model.orientations * cost.flops,
-    }
+    about, parameters, flops = model.description, 0, 0
+    for group in model.groups:
+        cost = network_cost(
+            group["network"],
+            classes=len(about["classes"]),
+            channels=about["channels"],
+            size=about["size"] // group["shrink"],
+            **{key: group[key] for key in BUILT_WITH},
+        )
+        parameters += group["members"] * cost.parameters
+        flops += group["members"] * model.orientations * cost.flops
+    return {"parameters": parameters, "flops": flops}
 
 
 def _speeds(

@@ -1,4 +1,4 @@
-"""The model that answers: one or more networks, their normalisation, and the orientations.
+"""The model that answers: networks of one or more kinds, their inputs, and the orientations.
 
 A galaxy has no preferred orientation on the sky, so that the mean over the dihedral images of a
 cutout is the better answer, and one that does not change when the cutout is turned
@@ -17,19 +17,18 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
 from morphoscope.catalog import atomic_path
 from morphoscope.errors import CheckpointError
 from morphoscope.networks.registry import build
 
-__all__ = ["Model", "load_model", "save_model"]
+__all__ = ["Model", "load_model", "save_model", "shrunk"]
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
-# What the description must hold to build the model again.
-NEEDED = (
-    *("network", "width", "dropout", "classes", "channels", "size", "orientations"),
-    *("members", "mean", "std", "handed", "preparation"),
-)
+# What the description must hold to build the model again, and each of its groups.
+NEEDED = ("groups", "classes", "channels", "size", "orientations", "handed", "preparation")
+OF_GROUP = ("network", "width", "dropout", "activation", "stem", "shrink", "members", "mean", "std")
 
 
 class Model(nn.Module):
@@ -38,11 +37,11 @@ class Model(nn.Module):
     Parameters
     ----------
     description
-        JSON values: ``network``, ``width``, ``dropout``, ``activation``, ``stem``, ``classes``
-        (names), ``channels``, ``size`` (pixels), ``orientations`` (1, 4 or 8), ``members`` (number
-        of networks), ``mean`` and ``std`` (grey levels, one a channel), ``handed`` (pairs of class
-        indices that a mirror swaps) and ``preparation``. Without ``activation`` and ``stem``, as in
-        models older than these settings, they are ``paper`` and ``auto``.
+        JSON values: ``classes`` (names), ``channels``, ``size`` (pixels), ``orientations`` (1, 4 or
+        8), ``handed`` (pairs of class indices that a mirror swaps), ``preparation`` and ``groups``:
+        for each kind of network ``network``, ``width``, ``dropout``, ``activation``, ``stem``,
+        ``shrink`` (pixels of a side that become one), ``members`` (number of networks), ``mean``
+        and ``std`` (grey levels, one a channel).
     """
 
     mean: Tensor
@@ -51,32 +50,46 @@ class Model(nn.Module):
 
     def __init__(self, description: Mapping[str, Any]) -> None:
         super().__init__()
-        description = {"activation": "paper", "stem": "auto", **description}
-        self.description = description
+        self.description = {**description, "groups": [dict(g) for g in description["groups"]]}
+        self.groups: list[dict[str, Any]] = self.description["groups"]
         self.classes: list[str] = list(description["classes"])
         self.orientations: int = description["orientations"]
-        self.register_buffer("mean", torch.tensor(description["mean"], dtype=torch.float32))
-        self.register_buffer("std", torch.tensor(description["std"], dtype=torch.float32))
+        for name in ("mean", "std"):
+            levels = torch.tensor([group[name] for group in self.groups], dtype=torch.float32)
+            self.register_buffer(name, levels)
         swap = swapped_classes(len(self.classes), description["handed"])
         self.register_buffer("swap", swap, persistent=False)
         self.members = nn.ModuleList(
-            build(
-                description["network"],
-                classes=len(self.classes),
-                channels=description["channels"],
-                width=description["width"],
-                dropout=description["dropout"],
-                size=description["size"],
-                activation=description["activation"],
-                stem=description["stem"],
-            )
-            for _ in range(description["members"])
+            self._network(group) for group in self.groups for _ in range(group["members"])
         )
-        self.description["parameters"] = sum(p.numel() for p in self.members[0].parameters())
+        for index, group in enumerate(self.groups):
+            first = self.members_of(index)[0]
+            group["parameters"] = sum(p.numel() for p in first.parameters())
 
-    def normalise(self, images: Tensor) -> Tensor:
-        """Grey levels 0–255, any type, ``(n, channel, y, x)`` to zero mean and unit spread."""
-        return (images.float() - self.mean[:, None, None]) / self.std[:, None, None]
+    def _network(self, group: Mapping[str, Any]) -> nn.Module:
+        return build(
+            group["network"],
+            classes=len(self.classes),
+            channels=self.description["channels"],
+            width=group["width"],
+            dropout=group["dropout"],
+            size=self.description["size"] // group["shrink"],
+            activation=group["activation"],
+            stem=group["stem"],
+        )
+
+    def members_of(self, group: int) -> list[nn.Module]:
+        """The networks of one kind."""
+        first = sum(one["members"] for one in self.groups[:group])
+        return list(self.members)[first : first + self.groups[group]["members"]]
+
+    def normalise(self, images: Tensor, group: int = 0) -> Tensor:
+        """What the networks of a group see of grey levels 0–255, any type ``(n, channel, y, x)``.
+
+        Zero mean and unit spread, and the means over squares of ``shrink`` pixels.
+        """
+        levels = self.mean[group][:, None, None], self.std[group][:, None, None]
+        return shrunk((images.float() - levels[0]) / levels[1], self.groups[group]["shrink"])
 
     def forward(self, images: Tensor) -> Tensor:
         """Logarithm of the mean probability over members and orientations ``(n, classes)``.
@@ -84,17 +97,23 @@ class Model(nn.Module):
         All orientations go through a network as one batch, so that memory grows with
         ``orientations`` × n.
         """
-        views = orientations(self.normalise(images), self.orientations)
-        batch = torch.cat(views)
         answers = []
-        for member in self.members:
-            log_probabilities = member(batch).float().log_softmax(1)
-            upright = log_probabilities.unflatten(0, (len(views), -1))
-            if self.orientations == 8:
-                upright = torch.cat([upright[:4], upright[4:][:, :, self.swap]])
-            answers.append(upright)
+        for index in range(len(self.groups)):
+            views = orientations(self.normalise(images, index), self.orientations)
+            batch = torch.cat(views)
+            for member in self.members_of(index):
+                log_probabilities = member(batch).float().log_softmax(1)
+                upright = log_probabilities.unflatten(0, (len(views), -1))
+                if self.orientations == 8:
+                    upright = torch.cat([upright[:4], upright[4:][:, :, self.swap]])
+                answers.append(upright)
         together = torch.cat(answers)
         return together.logsumexp(0) - math.log(together.shape[0])
+
+
+def shrunk(images: Tensor, pixels: int) -> Tensor:
+    """Means over squares of so many pixels ``(n, channel, y / pixels, x / pixels)``."""
+    return avg_pool2d(images, pixels) if pixels > 1 else images
 
 
 def swapped_classes(classes: int, pairs: Sequence[Sequence[int]]) -> Tensor:
@@ -133,6 +152,8 @@ def load_model(folder: Path) -> Model:
     try:
         description = json.loads((folder / DESCRIPTION).read_text())
         missing = [key for key in NEEDED if key not in description]
+        for group in description.get("groups", ()):
+            missing += [f"groups.{key}" for key in OF_GROUP if key not in group]
         if missing:
             raise CheckpointError(f"{folder / DESCRIPTION} has no {', '.join(missing)}")
         model = Model(description)

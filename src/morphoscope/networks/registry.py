@@ -171,7 +171,32 @@ def build(
 
 
 def build_as(settings: TrainSettings, *, classes: int, channels: int, size: int) -> nn.Module:
-    """Build the network that a recipe names; see `build`."""
+    """Build the network that a recipe names, for images of this side; see `build`.
+
+    Raises
+    ------
+    RecipeError
+        As `build`; or ``train.shrink`` does not divide the side.
+    """
+    if size % settings.shrink:
+        raise RecipeError(
+            f"prepare.size is {size} and train.shrink is {settings.shrink}",
+            expected="a side that it divides",
+            do="mend one of them",
+        )
+    try:
+        return _built(settings, classes, channels, size // settings.shrink)
+    except RecipeError as error:
+        if settings.shrink == 1 or "prepare.size" not in error.found:
+            raise
+        raise RecipeError(
+            f"prepare.size is {size} and train.shrink is {settings.shrink}",
+            expected=f"{error.expected} after it",
+            do="prepare larger images, or lower train.shrink",
+        ) from error
+
+
+def _built(settings: TrainSettings, classes: int, channels: int, size: int) -> nn.Module:
     return build(
         settings.network,
         classes=classes,

@@ -131,6 +131,10 @@ def _name_files(values: dict[str, Any], folder: Path) -> None:
         named = place.get(key) if isinstance(place, dict) else None
         if isinstance(place, dict) and isinstance(named, str) and named not in ("", word):
             place[key] = str(folder / named)
+    train = values.get("train")
+    others = train.get("others") if isinstance(train, dict) else None
+    for other in others if isinstance(others, list) else ():
+        _name_files({"train": other}, folder)
 
 
 def _name_files_of_variants(values: dict[str, Any], folder: Path) -> None:
@@ -198,6 +202,8 @@ def _explain(error: ValidationError) -> str:
         place = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             lines.append(f"there is no setting '{place}'{_nearest(problem['loc'])}")
+        elif problem["type"] == "value_error" and isinstance(problem["input"], dict):
+            lines.append(f"{place or 'the recipe'}: {problem['msg'].removeprefix('Value error, ')}")
         elif problem["type"] == "missing":
             lines.append(f"setting '{place}' is missing")
         else:

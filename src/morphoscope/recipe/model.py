@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import difflib
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError, model_validator
 
 from morphoscope.recipe.section import FolderName, Section
 
@@ -20,6 +21,8 @@ __all__ = [
 
 # The word for packaged weights in ``train.weights``.
 IMAGENET = "imagenet"
+# What the networks of a model have in common.
+SHARED = frozenset({"others", "orientations", "device", "threads", "checkpoint_s"})
 LabelProperty = Literal[
     "handedness", "position_angle", "angular_size", "brightness", "position", "signal_to_noise"
 ]
@@ -98,7 +101,15 @@ class TrainSettings(Section):
     monitor: Literal["loss", "accuracy", "macro_f1"] = Field(
         "macro_f1", description="Validation score that picks the best epoch."
     )
+    shrink: Literal[1, 2, 3, 4] = Field(
+        1, description="The network sees means over so many pixels: a side of 144 as one of 72."
+    )
     members: int = Field(1, description="Networks trained with seeds of their own.", ge=1, le=16)
+    others: list[dict[str, Any]] = Field(
+        [],
+        description="Networks of other kinds that the model averages, too: for each what differs "
+        "from this section.",
+    )
     orientations: Literal[1, 4, 8] = Field(
         1,
         description="Orientations averaged when the model answers: 4 by quarter turns, 8 with "
@@ -108,6 +119,39 @@ class TrainSettings(Section):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train.")
     threads: int = Field(0, description="CPU threads; 0: all cores.", ge=0)
     checkpoint_s: float = Field(60.0, description="Seconds between checkpoints.", ge=0)
+
+    @model_validator(mode="after")
+    def _others_are_sections(self) -> Self:
+        for number, other in enumerate(self.others):
+            for key in other:
+                _require_own(number, key)
+            try:
+                self._other(other)
+            except ValidationError as error:
+                first = error.errors(include_url=False)[0]
+                place = ".".join(str(part) for part in first["loc"])
+                said = f"others[{number}].{place} is {first['input']!r}: {first['msg']}"
+                raise ValueError(said) from None
+        return self
+
+    @property
+    def groups(self) -> tuple[TrainSettings, ...]:
+        """One section for each kind of network; that of the recipe first, without the others."""
+        own = self.model_copy(update={"others": []})
+        return (own, *(self._other(other) for other in self.others))
+
+    def _other(self, changes: dict[str, Any]) -> TrainSettings:
+        return TrainSettings.model_validate({**self.model_dump(exclude={"others"}), **changes})
+
+
+def _require_own(number: int, key: str) -> None:
+    """Refuse what is no setting, or one that all networks of a model share."""
+    if key in SHARED:
+        raise ValueError(f"others[{number}] sets {key}, which is the same for all networks")
+    if key not in TrainSettings.model_fields:
+        near = difflib.get_close_matches(key, TrainSettings.model_fields, n=1, cutoff=0.5)
+        did = f", did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"others[{number}] sets {key!r}, which is no setting of train{did}")
 
 
 class EvaluateSettings(Section):

@@ -30,6 +30,7 @@ SECTIONS = ("train", "augment", "balance", "prepare")
 KEPT = {
     "train.monitor": "it is the score that trials are compared by",
     "train.members": "a trial trains one network",
+    "train.others": "a trial trains one network",
     "train.orientations": "the validation score of a training does not depend on it",
     "train.device": "it says where a network is trained, not which",
     "train.threads": "it says where a network is trained, not which",

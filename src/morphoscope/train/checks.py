@@ -50,10 +50,21 @@ def check_settings(
     TrainingError
         The device is not there.
     """
-    find(settings.network)
     device_of(settings)
     if classes:
         images_per_epoch(np.ones(len(classes), np.int64), balance, classes)
+    for group in settings.groups:
+        _check_network(group, augment, classes, channels, size)
+
+
+def _check_network(
+    settings: TrainSettings,
+    augment: AugmentSettings,
+    classes: Sequence[str],
+    channels: int,
+    size: int,
+) -> None:
+    find(settings.network)
     # Pairs of classes that nobody knows yet cannot be looked up.
     if classes or not augment.handed:
         refuse_labels_broken(settings, augment, classes)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from morphoscope.augment import handed_pairs
 from morphoscope.errors import TrainingError
+from morphoscope.networks.model import shrunk
 from morphoscope.networks.pretrained import Weights, open_weights
 from morphoscope.prepare import Store
 from morphoscope.recipe import AugmentSettings, BalanceSettings, TrainSettings
@@ -24,7 +25,7 @@ __all__ = ["Plan", "draw_seed", "make_plan"]
 
 SAMPLE = 2048
 # What decides where and how long, not what comes out.
-WITHOUT_EFFECT = {"device", "threads", "checkpoint_s", "members", "orientations"}
+WITHOUT_EFFECT = {"device", "threads", "checkpoint_s", "members", "orientations", "others"}
 # What counts by its content.
 FILES = {"weights"}
 
@@ -82,8 +83,9 @@ class Plan:
         return images, labels
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Grey levels 0–255 to zero mean and unit spread, as the model does when it answers."""
+        """Grey levels 0–255 to what the network sees, as the model does when it answers."""
         images = images.float().sub(self.mean[:, None, None]).div_(self.std[:, None, None])
+        images = shrunk(images, self.settings.shrink)
         return images.contiguous(memory_format=torch.channels_last)
 
 

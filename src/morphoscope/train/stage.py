@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,9 @@ def train(
     Returns
     -------
     dict
-        ``network``, ``parameters`` (of one member), ``weights`` (``name`` and ``sha256`` of those
-        that it began with, or ``None``), ``members`` (``best_epoch``, ``epochs``,
+        ``networks`` (for each kind ``network``, ``members``, ``parameters`` of one member,
+        ``weights``: ``name`` and ``sha256`` of those that it began with, or ``None``), ``members``
+        (``network``, ``best_epoch``, ``epochs``,
         ``stopped``, ``seconds``, validation scores of the best epoch), ``balance``,
         ``augmentations``, ``device``, ``precision``, ``seconds``, ``data_path_share`` (share of
         the time that gathering and augmenting took).
@@ -88,37 +90,43 @@ def train(
     threads = settings.threads or cores()
     keep_memory()
     with torch.random.fork_rng(devices=[]), _threads(threads), Interrupt() as interrupt:
-        plan = make_plan(
-            settings,
-            augment,
-            balance,
-            store=open_store(store),
-            images_sha256=(read_description(store) or {}).get("sha256", ""),
-            seed=seed,
-        )
-        device = _device_name(plan)
-        say(f"training {settings.network} on {device}, {plan.precision}")
-        places = [out / f"members/{i}/checkpoint.safetensors" for i in range(settings.members)]
-        states = [
-            train_member(plan, i, place, interrupt, watch, method) for i, place in enumerate(places)
-        ]
-    model = _assemble(plan, states)
+        images = open_store(store)
+        digest = (read_description(store) or {}).get("sha256", "")
+        kinds: list[tuple[Plan, list[State]]] = []
+        for group in settings.groups:
+            plan = make_plan(group, augment, balance, store=images, images_sha256=digest, seed=seed)
+            device = _device_name(plan)
+            say(f"training {group.network} on {device}, {plan.precision}")
+            first = sum(len(states) for _, states in kinds)
+            trained = [
+                train_member(plan, member, _place(out, member), interrupt, watch, method)
+                for member in range(first, first + group.members)
+            ]
+            # The next kind has the memory of a GPU for itself.
+            kinds.append((replace(plan, resident=None), trained))
+    model = _assemble(kinds)
+    states = [state for _, trained in kinds for state in trained]
     save_model(model, out / "model")
     with atomic_path(out / "history.json") as path:
         path.write_text(json.dumps([state.at.history for state in states], indent=1))
     members = [_member_summary(state) for state in states]
     return {
-        "network": settings.network,
-        "parameters": model.description["parameters"],
-        "weights": model.description["weights"],
+        "networks": [
+            {key: group[key] for key in ("network", "members", "parameters", "weights")}
+            for group in model.groups
+        ],
         "members": members,
-        "balance": _balance_summary(plan, balance),
-        "augmentations": describe(augment, plan.store.classes),
+        "balance": _balance_summary(kinds[0][0], balance),
+        "augmentations": describe(augment, images.classes),
         "device": device,
         "precision": states[0].at.precision,
         "seconds": round(sum(member["seconds"] for member in members), 1),
         "data_path_share": _data_path_share(states),
     }
+
+
+def _place(out: Path, member: int) -> Path:
+    return out / f"members/{member}/checkpoint.safetensors"
 
 
 def _device_name(plan: Plan) -> str:
@@ -138,35 +146,46 @@ def _threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _assemble(plan: Plan, states: list[State]) -> Model:
+def _assemble(kinds: list[tuple[Plan, list[State]]]) -> Model:
+    plan = kinds[0][0]
     model = Model(
         {
-            "network": plan.settings.network,
-            "width": plan.settings.width,
-            "dropout": plan.settings.dropout,
-            "activation": plan.settings.activation,
-            "stem": plan.settings.stem,
-            "weights": plan.start.origin if plan.start else None,
             "classes": plan.store.classes,
             "channels": plan.store.images.shape[1],
             "size": plan.store.images.shape[-1],
             "orientations": plan.settings.orientations,
             "handed": [list(pair) for pair in plan.handed],
-            "members": len(states),
-            "mean": plan.mean.tolist(),
-            "std": plan.std.tolist(),
             "preparation": plan.store.settings.model_dump(),
+            "groups": [_group(plan, len(states)) for plan, states in kinds],
         }
     )
+    states = [state for _, trained in kinds for state in trained]
     for member, state in zip(model.members, states, strict=True):
         member.load_state_dict(state.best)
     return model.eval()
+
+
+def _group(plan: Plan, members: int) -> dict[str, Any]:
+    settings = plan.settings
+    return {
+        "network": settings.network,
+        "width": settings.width,
+        "dropout": settings.dropout,
+        "activation": settings.activation,
+        "stem": settings.stem,
+        "shrink": settings.shrink,
+        "weights": plan.start.origin if plan.start else None,
+        "members": members,
+        "mean": plan.mean.tolist(),
+        "std": plan.std.tolist(),
+    }
 
 
 def _member_summary(state: State) -> dict[str, Any]:
     history = state.at.history
     best = history[state.at.best_epoch - 1]
     return {
+        "network": state.identity["network"],
         "best_epoch": state.at.best_epoch,
         "epochs": len(history),
         "stopped": state.at.stopped,
