@@ -125,10 +125,12 @@ def write_records(run: Path, classes: list[str], warning: str) -> None:
         "split": {"kind": "holdout", "counts": counts, "groups": 190, "largest_group": 4},
         "prepare": {"n": 200, "sizes": {"97×101": 200}, "rejects": {}},
         "train": {
-            "network": "resnet18",
-            "parameters": 175_434,
+            "networks": [
+                {"network": "resnet18", "members": 2, "parameters": 175_434, "weights": None}
+            ],
             "members": [
                 {
+                    "network": "resnet18",
                     "best_epoch": 3,
                     "epochs": 4,
                     "validation_loss": 0.4,
