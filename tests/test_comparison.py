@@ -243,7 +243,29 @@ def test_the_images_of_the_majority_count() -> None:
     entries, failed = [entry("few", ["a"]), entry("b", ["a", "b"]), entry("c", ["a", "b"])], {}
     _require_same_images(entries, failed)
     assert [one.name for one in entries] == ["b", "c"]
-    assert "1 images of a split could be prepared for few, and 2 for b; b for one" in failed["few"]
+    assert "1 images of a split could be prepared for few, and 2 for b; not the" in failed["few"]
+    # Of two that differ one alone is left, which is then refused: never two with other images.
+    entries, failed = [entry("a", ["a"]), entry("b", ["a", "b"])], {}
+    _require_same_images(entries, failed)
+    assert [one.name for one in entries] == ["a"]
+    assert list(failed) == ["b"]
+
+
+def test_weights_that_are_not_there_are_the_variants_affair(
+    recipe_file: Path, compared: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "without"
+    shutil.copytree(compared, run)
+    tuned = (
+        '{ "train.network" = "resnet18", "train.width" = 1.0, "train.weights" = "no.safetensors" }'
+    )
+    path = recipe_file.with_name("tuned.toml")
+    path.write_text(
+        recipe_file.read_text() + f'[[compare.variants]]\nname = "tuned"\nset = {tuned}\n'
+    )
+    results = compare_variants(load_recipe(path), run)
+    assert "no.safetensors cannot be read" in results["failed"]["tuned"]
+    assert len(results["variants"]) == 3
 
 
 def test_folds_and_one_split_do_not_share_a_folder(recipe_file: Path, compared: Path) -> None:

@@ -58,7 +58,8 @@ def compare_variants(recipe: Recipe, run: Path) -> dict[str, Any]:
         for name in ("acquire", "clean", "split"):
             run_if_needed(STAGES[name], job)
         _prepare(job, entries, failed, out)
-        _check(entries)
+        _check(entries, failed)
+        _require_two(entries, failed)
         job.working_engine().rest()
         _train(entries, failed, base.compare.seeds, out / "trainings")
         _require_two(entries, failed)
@@ -106,18 +107,16 @@ class _Sparing:
 
 
 def _require_same_images(entries: list[Entry], failed: dict[str, str]) -> None:
-    """Drop the variants that lack an image, or have one that most others lack."""
+    """Keep the variants whose images most have; of as many, those of the first variant."""
     ids = {entry.name: [one.ids for one in entry.asked] for entry in entries}
-    for entry in list(entries):
-        others = [name for name in ids if ids[name] != ids[entry.name]]
-        if 2 * len(others) <= len(ids):
-            continue
+    same = [[other for other in ids if ids[other] == ids[name]] for name in ids]
+    kept = max(same, key=len, default=[])
+    for entry in [one for one in entries if one.name not in kept]:
         with _Sparing(entry, entries, failed):
-            own, other = _first_that_differ(ids[entry.name], ids[others[0]])
-            only = sorted(set(own) ^ set(other))[0]
+            own, other = _first_that_differ(ids[entry.name], ids[kept[0]])
             raise TrainingError(
                 f"{len(own):,} images of a split could be prepared for {entry.name}, and "
-                f"{len(other):,} for {others[0]}; {only} for one of them",
+                f"{len(other):,} for {kept[0]}; not the same, as {_only(own, other)}",
                 expected="the same ones",
                 do="look at rejects.parquet of both stores",
             )
@@ -130,22 +129,31 @@ def _first_that_differ(
     return next(pair for pair in pairs if pair[0] != pair[1])
 
 
-def _check(entries: list[Entry]) -> None:
-    """Find settings that cannot be met before hours are spent on those that can."""
+def _only(own: list[str], other: list[str]) -> str:
+    return min(set(own) ^ set(other), default=own[0])
+
+
+def _check(entries: list[Entry], failed: dict[str, str]) -> None:
+    """Find settings that cannot be met before hours are spent on those that can.
+
+    Settings that are wrong end the comparison; weights or a package that are not there are the
+    variant's affair.
+    """
     from morphoscope.prepare import open_store
     from morphoscope.train.checks import check_settings
 
-    for entry in entries:
+    for entry in list(entries):
         store = open_store(entry.stores[0])
         try:
-            check_settings(
-                entry.recipe.train,
-                entry.recipe.augment,
-                entry.recipe.balance,
-                classes=store.classes,
-                channels=store.images.shape[1],
-                size=store.images.shape[-1],
-            )
+            with _Sparing(entry, entries, failed):
+                check_settings(
+                    entry.recipe.train,
+                    entry.recipe.augment,
+                    entry.recipe.balance,
+                    classes=store.classes,
+                    channels=store.images.shape[1],
+                    size=store.images.shape[-1],
+                )
         except RecipeError as error:
             raise RecipeError(
                 f"variant {entry.name!r}: {error.found}", expected=error.expected, do=error.do

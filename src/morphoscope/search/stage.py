@@ -43,7 +43,7 @@ __all__ = ["search"]
 # Settings of which one decides whether others can be met.
 CHECKED = (
     *("train.network", "train.width", "train.activation", "train.stem", "train.weights"),
-    *("train.tuned", "augment.", "balance.", "prepare.size", "prepare.channels"),
+    *("train.tuned", "train.shrink", "augment.", "balance.", "prepare.size", "prepare.channels"),
 )
 
 
