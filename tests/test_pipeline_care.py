@@ -178,3 +178,35 @@ def test_ctrl_c_is_answered_with_one_sentence(tmp_path: Path) -> None:
     errors = process.communicate(timeout=60)[1]
     assert process.returncode == 130
     assert errors.splitlines()[1:] == ["morphoscope: stopped; run the same command to go on"]
+
+
+def test_networks_that_a_changed_recipe_would_train_again_are_kept(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = {"network": "resnet10", "width": 0.125, "epochs": 1, "orientations": 1}
+    run = tmp_path / "run"
+
+    def trained(force: bool = False, **changes: object) -> tuple[list[bytes], str]:
+        recipe = recipe_for(
+            data,
+            prepare={"size": 24},
+            split={"validation": 0.3, "test": 0.3},
+            train={**train, **changes},
+        )
+        for stage in (*EARLY, "prepare"):
+            run_stage(recipe, run, stage)
+        run_stage(recipe, run, "train", force=force)
+        files = sorted(run.glob("train/members/*/checkpoint.safetensors"))
+        return [file.read_bytes() for file in files], capsys.readouterr().err
+
+    (one,), _ = trained()
+    (first, second), said = trained(members=2)
+    assert first == one != second
+    assert "member 1 is taken from the former training" in said
+    assert "member 2 is taken" not in said
+    # With another setting of the networks nothing is, nor is it when all is asked for again.
+    (other, _), said = trained(members=2, epochs=2)
+    assert other != one
+    assert "is taken" not in said
+    assert "is taken" not in trained(members=2, epochs=2, force=True)[1]
+    assert not list(run.glob(".train.former"))

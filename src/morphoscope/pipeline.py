@@ -4,7 +4,8 @@ A run folder holds one folder a stage, each with the stage's record. A stage is 
 settings, the content of its inputs and the code it runs are those of its record, and its outputs
 are still as it left them. A stage that was cut off with the same fingerprint goes on where it was.
 With another one its folder is cleared first: a whole result is put aside until the new one is
-whole, and comes back if what was asked for cannot be done at all.
+whole, and comes back if what was asked for cannot be done at all. Of one that differs in its
+settings alone a stage may take what those settings do not change.
 """
 
 from __future__ import annotations
@@ -250,7 +251,7 @@ def run_if_needed(stage: Stage, job: Job, *, force: bool = False) -> StageRecord
     write_record(folder, begun)
     clock = time.monotonic()
     try:
-        summary = stage.work(job)
+        summary = stage.work(replace(job, former=None if force else _usable(former, fingerprint)))
     except IMPOSSIBLE:
         if former.exists():
             _bring_back(former, folder, stage.keeps)
@@ -273,6 +274,14 @@ def run_if_needed(stage: Stage, job: Job, *, force: bool = False) -> StageRecord
 def _is_whole(former: Path, fingerprint: Fingerprint) -> bool:
     record = read_record(former)
     return record is not None and record.fingerprint == fingerprint
+
+
+def _usable(former: Path, fingerprint: Fingerprint) -> Path | None:
+    """Return the former result if only settings were others when it was made."""
+    record = read_record(former)
+    if record is None or replace(record.fingerprint, settings=fingerprint.settings) != fingerprint:
+        return None
+    return former
 
 
 def _bring_back(former: Path, folder: Path, keeps: tuple[str, ...]) -> None:

@@ -29,13 +29,15 @@ class Job:
     """One recipe, its run folder and the engine that works for it.
 
     ``places`` names the folders of stages that lie elsewhere than in ``run/<stage>``, as those of
-    a variant of the recipe that shares the rest with it.
+    a variant of the recipe that shares the rest with it. ``former`` is the last whole result of
+    the stage at work, if it was made of the same inputs by the same code with other settings.
     """
 
     recipe: Recipe
     run: Path
     engine: Engine | None = None
     places: Mapping[str, Path] = field(default_factory=dict)
+    former: Path | None = None
 
     @property
     def data(self) -> Path | None:
@@ -197,6 +199,7 @@ def _train(job: Job) -> dict[str, Any]:
         store=job.folder("prepare"),
         seed=recipe.seed,
         out=job.folder("train"),
+        former=job.former,
     )
 
 

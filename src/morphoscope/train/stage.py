@@ -23,7 +23,7 @@ from morphoscope.train.interrupt import Interrupt
 from morphoscope.train.loop import Method, Watch, train_member
 from morphoscope.train.memory import keep_memory
 from morphoscope.train.plan import Plan, make_plan
-from morphoscope.train.state import State
+from morphoscope.train.state import State, adopt
 
 __all__ = ["train"]
 
@@ -36,6 +36,7 @@ def train(
     store: Path,
     seed: int,
     out: Path,
+    former: Path | None = None,
     watch: Watch | None = None,
     method: Method | None = None,
 ) -> dict[str, Any]:
@@ -55,6 +56,9 @@ def train(
         Seed of every draw.
     out
         Folder to write into.
+    former
+        Folder of an earlier training. Its networks that these settings would train again, the same
+        in all, are taken from there.
     watch
         Called with a member's history as it was found and after every epoch; what it raises ends
         the training, which can be taken up again.
@@ -98,10 +102,13 @@ def train(
             device = _device_name(plan)
             say(f"training {group.network} on {device}, {plan.precision}")
             first = sum(len(states) for _, states in kinds)
-            trained = [
-                train_member(plan, member, _place(out, member), interrupt, watch, method)
-                for member in range(first, first + group.members)
-            ]
+            trained = []
+            for member in range(first, first + group.members):
+                if former:
+                    adopt(plan, member, _place(former, member), _place(out, member))
+                trained.append(
+                    train_member(plan, member, _place(out, member), interrupt, watch, method)
+                )
             # The next kind has the memory of a GPU for itself.
             kinds.append((replace(plan, resident=None), trained))
     model = _assemble(kinds)

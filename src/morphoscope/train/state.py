@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from morphoscope.catalog import atomic_path
 from morphoscope.errors import CheckpointError, TrainingError
 from morphoscope.networks.registry import build_as
+from morphoscope.progress import say
 from morphoscope.train.checkpoint import read_checkpoint, write_checkpoint
 from morphoscope.train.optimize import make_optimizer
 from morphoscope.train.plan import Plan, draw_seed
 from morphoscope.train.tuning import freeze
 
-__all__ = ["Position", "State", "open_state", "save_state"]
+__all__ = ["Position", "State", "adopt", "open_state", "save_state"]
 
 
 @dataclass
@@ -104,6 +107,23 @@ def open_state(plan: Plan, member: int, path: Path) -> State:
     return state
 
 
+def adopt(plan: Plan, member: int, former: Path, path: Path) -> None:
+    """Copy the checkpoint `former` of an earlier training to `path` if it is of this member."""
+    if path.exists() or not former.exists():
+        return
+    try:
+        read_checkpoint(former, identity=_identity(plan, member))
+    except CheckpointError:
+        return
+    with atomic_path(path) as temporary:
+        shutil.copyfile(former, temporary)
+    say(f"member {member + 1} is taken from the former training")
+
+
+def _identity(plan: Plan, member: int) -> dict[str, Any]:
+    return {**plan.identity, "member": member}
+
+
 def _begin(plan: Plan, member: int, path: Path) -> State:
     torch.manual_seed(draw_seed(plan.seed, member))
     network = build_as(
@@ -121,7 +141,7 @@ def _begin(plan: Plan, member: int, path: Path) -> State:
     return State(
         member=member,
         path=path,
-        identity={**plan.identity, "member": member},
+        identity=_identity(plan, member),
         network=network,
         optimizer=make_optimizer(network, plan.settings),
         average=copy.deepcopy(network).requires_grad_(False) if plan.settings.average else None,
