@@ -64,19 +64,26 @@ if __name__ == "__main__":
 
 def make_bundle(folder: Path, network: str, width: float, prepared: PrepareSettings) -> Model:
     """A bundle of an untrained network, which takes as long as a trained one."""
-    description = {
+    group = {
         "network": network,
         "width": width,
         "dropout": 0.0,
+        "activation": "paper",
+        "stem": "auto",
+        "shrink": 1,
+        "weights": None,
+        "members": 1,
+        "mean": [30.0] * 3,
+        "std": [30.0] * 3,
+    }
+    description = {
         "classes": CLASSES,
         "channels": 3,
         "size": prepared.size,
         "orientations": 1,
-        "members": 1,
-        "mean": [30.0] * 3,
-        "std": [30.0] * 3,
         "handed": [],
         "preparation": prepared.model_dump(),
+        "groups": [group],
     }
     model = Model(description).eval()
     folder.mkdir()

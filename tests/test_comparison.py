@@ -316,6 +316,16 @@ def test_too_few_variants_and_names_twice(recipe_file: Path, tmp_path: Path) -> 
         changed(recipe_file, "compare.baseline=b")
     with pytest.raises(RecipeError, match="folds = 1 leaves nothing"):
         changed(recipe_file, "compare.folds=1")
+    with pytest.raises(RecipeError, match="score = 'class_f1' and of_class belong together"):
+        changed(recipe_file, "compare.score=class_f1")
+
+
+def test_a_class_that_is_not_there_is_told_before_anything_is_trained(
+    recipe_file: Path, compared: Path
+) -> None:
+    recipe = changed(recipe_file, "compare.score=class_f1", "compare.of_class=edgeon")
+    with pytest.raises(RecipeError, match=r"compare\.of_class is 'edgeon'; expected one of"):
+        compare_variants(recipe, compared)
 
 
 def test_folds_test_every_galaxy_once(recipe_file: Path, tmp_path: Path) -> None:

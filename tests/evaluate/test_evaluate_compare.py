@@ -101,6 +101,18 @@ def test_a_clear_winner_is_named_and_the_rest_is_left_open():
             assert one["low_all"] <= one["low"] <= one["value"] <= one["high"] <= one["high_all"]
 
 
+@pytest.mark.parametrize("folds", [0, 4])
+def test_the_f1_of_one_class_can_be_what_the_claim_is_about(folds):
+    asked = replace(exam(folds=folds), of_class="disc")
+    one, other = candidate("A", asked, 3.0), candidate("B", asked, 1.0)
+    found = compared(asked, other, one, score="class_f1")
+    expected = [f1_score(asked.truth, a.argmax(1), average=None)[0] for a in one.test]
+    score = found["variants"][1]["scores"]["class_f1"]
+    assert score["seeds"] == pytest.approx(expected)
+    assert found["pairs"][0]["first"] == "A"
+    assert re.match(r"A beats B by \d+\.\d points of F1 of disc \(", conclude(found)[0])
+
+
 def test_a_lower_loss_is_better():
     asked = exam()
     found = compared(
@@ -246,10 +258,11 @@ def test_p_values_in_words(p_value, words):
     assert p_in_words(p_value) == words
 
 
-@pytest.mark.parametrize("folds", [0, 4])
-def test_the_page_is_whole_and_safe(folds):
-    asked = exam(folds=folds)
-    found = compared(asked, candidate("A", asked, 3.0), candidate("B", asked, 1.0))
+@pytest.mark.parametrize(("folds", "score"), [(0, "class_f1"), (4, "accuracy")])
+def test_the_page_is_whole_and_safe(folds, score):
+    asked = replace(exam(folds=folds), of_class=HOSTILE if score == "class_f1" else "")
+    rivals = candidate("A", asked, 3.0), candidate("B", asked, 1.0)
+    found = compared(asked, *rivals, score=score)
     found |= {
         "failed": {HOSTILE: "the loss is nan"},
         "conclusion": conclude(found),

@@ -53,7 +53,7 @@ def conclude_from(
     calibrated = {entry.name: _calibrated(entry, recipe) for entry in entries}
     settings = recipe.evaluate
     results = compare(
-        _exam(entries[0].asked),
+        _exam(entries[0].asked, recipe.compare.of_class),
         [_candidate(entry, *calibrated[entry.name]) for entry in entries],
         score=recipe.compare.score,
         planned=recipe.compare.planned,
@@ -103,7 +103,7 @@ def _candidate(
     return Candidate(entry.name, trainings, test, validation)
 
 
-def _exam(asked: list[Questions]) -> Exam:
+def _exam(asked: list[Questions], of_class: str) -> Exam:
     truth = np.concatenate([one.truth["test"] for one in asked])
     groups = [found for one in asked if (found := one.groups["test"]) is not None]
     together = np.concatenate(groups) if groups else None
@@ -114,6 +114,7 @@ def _exam(asked: list[Questions]) -> Exam:
         fold=_folds(asked, "test"),
         validation_truth=np.concatenate([one.truth["validation"] for one in asked]),
         validation_fold=_folds(asked, "validation"),
+        of_class=of_class,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def compare_variants(recipe: Recipe, run: Path) -> dict[str, Any]:
         for name in ("acquire", "clean", "split"):
             run_if_needed(STAGES[name], job)
         _prepare(job, entries, failed, out)
+        _require_class(base.compare.of_class, entries[0].asked[0].classes)
         _check(entries, failed)
         _require_two(entries, failed)
         job.working_engine().rest()
@@ -131,6 +133,16 @@ def _first_that_differ(
 
 def _only(own: list[str], other: list[str]) -> str:
     return min(set(own) ^ set(other), default=own[0])
+
+
+def _require_class(name: str, classes: list[str]) -> None:
+    if name and name not in classes:
+        near = get_close_matches(name, classes, 1)
+        raise RecipeError(
+            f"compare.of_class is {name!r}",
+            expected=f"one of {', '.join(classes)}",
+            do=f"did you mean {near[0]!r}?" if near else "name a class of the images",
+        )
 
 
 def _check(entries: list[Entry], failed: dict[str, str]) -> None:

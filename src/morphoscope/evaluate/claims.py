@@ -6,7 +6,7 @@ from typing import Any
 
 from morphoscope.evaluate.compare import HIGHER_IS_BETTER
 
-__all__ = ["NAMES", "conclude", "in_words", "oriented", "p_in_words"]
+__all__ = ["conclude", "in_words", "name_of", "oriented", "p_in_words"]
 
 Results = dict[str, Any]
 Pair = dict[str, Any]
@@ -48,6 +48,11 @@ def conclude(results: Results) -> list[str]:
         *_limits(results),
     ]
     return [*sentences, *_second(results, second)]
+
+
+def name_of(score: str, results: Results) -> str:
+    """A score in words."""
+    return f"F1 of {results['of_class']}" if score == "class_f1" else NAMES[score]
 
 
 def _left_out(results: Results) -> list[str]:
@@ -108,8 +113,8 @@ def _amount(value: float, score: str) -> str:
     return shown.lstrip("-") if float(shown) == 0 else shown.replace("-", "−")
 
 
-def _unit(score: str) -> str:
-    return ("points of " if score in HIGHER_IS_BETTER else "of ") + NAMES[score]
+def _unit(score: str, results: Results) -> str:
+    return ("points of " if score in HIGHER_IS_BETTER else "of ") + name_of(score, results)
 
 
 def _differs(pair: Pair, results: Results, score: str) -> bool:
@@ -127,7 +132,7 @@ def _claims(results: Results, score: str) -> list[str]:
         value, low, high = gain["value"], gain["low"], gain["high"]
         if value < 0:
             winner, loser, value, low, high = loser, winner, -value, -high, -low
-        unit = "" if winner in won else f" {_unit(score)}"
+        unit = "" if winner in won else f" {_unit(score, results)}"
         amounts = [_amount(each, score) for each in (value, low, high)]
         p_value = p_in_words(pair["scores"][score]["p_holm"])
         won.setdefault(winner, []).append(
@@ -175,7 +180,8 @@ def _unsettled(results: Results, score: str) -> list[str]:
         pair, low, high = ranges[0]
         return [
             f"Between {_who(pair['first'], results)} and {_who(pair['second'], results)} {cannot}: "
-            f"the gain of the first lies between {low} and {high} {_unit(score)} ({share})."
+            f"the gain of the first lies between {low} and {high} {_unit(score, results)} "
+            f"({share})."
         ]
     named = "; ".join(f"{p['first']} over {p['second']} {low} to {high}" for p, low, high in ranges)
     more = f"; and {len(pairs) - MOST_NAMED} more pairs" if len(pairs) > MOST_NAMED else ""
@@ -183,7 +189,7 @@ def _unsettled(results: Results, score: str) -> list[str]:
     every = len(pairs) == variants * (variants - 1) // 2
     which = "Between any two" if every else "Within each of these pairs"
     return [
-        f"{which} {cannot}; the gain, in {_unit(score).removeprefix('of ')}, lies within "
+        f"{which} {cannot}; the gain, in {_unit(score, results).removeprefix('of ')}, lies within "
         f"({share}): {named}{more}."
     ]
 
@@ -236,8 +242,8 @@ def _second(results: Results, score: str) -> list[str]:
     """Claims about another score, with a correction of their own."""
     claims = _claims(results, score)
     if claims:
-        return [f"By {NAMES[score]}, tested apart: {claim}" for claim in claims]
-    return [f"By {NAMES[score]}, tested apart, no difference can be claimed."]
+        return [f"By {name_of(score, results)}, tested apart: {claim}" for claim in claims]
+    return [f"By {name_of(score, results)}, tested apart, no difference can be claimed."]
 
 
 def _listed(parts: list[str]) -> str:

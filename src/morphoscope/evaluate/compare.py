@@ -12,15 +12,13 @@ import numpy as np
 from morphoscope.evaluate.assess import Resampling
 from morphoscope.evaluate.crosscheck import mcnemar, sign_flip
 from morphoscope.evaluate.ensembles import ensembles
-from morphoscope.evaluate.marking import SCORES, Candidate, Exam, Marked
+from morphoscope.evaluate.marking import Candidate, Exam, Marked
 from morphoscope.evaluate.paired import Difference, difference, fold_difference, holm
 
 __all__ = ["HIGHER_IS_BETTER", "compare"]
 
-Score = Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss"]
-# A calibration error is raised by chance, more for one model than for another: no test of it.
-TESTED = tuple(name for name in SCORES if name != "ece")
-HIGHER_IS_BETTER = frozenset({"accuracy", "balanced_accuracy", "macro_f1"})
+Score = Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "class_f1"]
+HIGHER_IS_BETTER = frozenset({"accuracy", "balanced_accuracy", "macro_f1", "class_f1"})
 FLIPS = 10_000
 # That of the least probability that counts, see `metrics.log_losses`.
 MOST_LOSS = -math.log(np.finfo(np.float64).eps)
@@ -58,6 +56,7 @@ def compare(
     marked = [Marked(exam, candidate, resampling) for candidate in candidates]
     return {
         "score": score,
+        "of_class": exam.of_class,
         "classes": exam.classes,
         "n_test": len(exam.truth),
         "n_validation": len(exam.validation_truth),
@@ -105,7 +104,8 @@ def _pairs(
                 ],
             }
         )
-    for name in TESTED:
+    # A calibration error is raised by chance, more for one model than for another: no test of it.
+    for name in (name for name in ranked[0].trials if name != "ece"):
         tested = [_tested(exam, first, second, name) for first, second in pairs]
         # Of single models Student's t says too much where few answers differ, and signs do not.
         exact = name == "accuracy" and exam.fold is None and len(ranked[0].candidate.test) == 1

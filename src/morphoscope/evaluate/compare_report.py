@@ -7,16 +7,14 @@ from typing import Any
 
 from markupsafe import Markup
 
-from morphoscope.evaluate.claims import NAMES, in_words, oriented, p_in_words
+from morphoscope.evaluate.claims import in_words, name_of, oriented, p_in_words
 from morphoscope.evaluate.compare import HIGHER_IS_BETTER
 from morphoscope.evaluate.compare_figures import cost_plot, difference_plot, score_plot
-from morphoscope.evaluate.marking import SCORES
 from morphoscope.evaluate.report import environment
 from morphoscope.recipe import Recipe
 
 __all__ = ["render_comparison"]
 
-TITLES = {**NAMES, "macro_f1": "macro-F1", "ece": "calibration error"}
 COSTS = (
     ("flops", 1e6, "million operations an image"),
     ("parameters", 1e6, "million parameters"),
@@ -38,7 +36,7 @@ def render_comparison(recipe: Recipe, results: dict[str, Any]) -> str:
     str
         HTML with inline style and drawings; it loads nothing.
     """
-    score = results["score"]
+    score, names = results["score"], list(results["variants"][0]["scores"])
     sign = -1 if score in HIGHER_IS_BETTER else 1
     ranked = sorted(results["variants"], key=lambda one: sign * one["scores"][score]["value"])
     return (
@@ -48,10 +46,10 @@ def render_comparison(recipe: Recipe, results: dict[str, Any]) -> str:
             recipe=recipe,
             results=results,
             ranked=ranked,
-            best={name: _best(results["variants"], name) for name in SCORES},
-            scores=[(name, TITLES[name], name != "log_loss") for name in SCORES],
-            score_title=TITLES[score],
-            pairs=[_pair(pair, score) for pair in results["pairs"]],
+            best={name: _best(results["variants"], name) for name in names},
+            scores=[(name, _title(name, results), name != "log_loss") for name in names],
+            score_title=_title(score, results),
+            pairs=[_pair(pair, results) for pair in results["pairs"]],
             plots=_plots(results, ranked, score),
             recipe_json=json.dumps(recipe.model_dump(), indent=2, ensure_ascii=False),
         )
@@ -63,7 +61,12 @@ def _best(variants: list[dict[str, Any]], score: str) -> float:
     return max(values) if score in HIGHER_IS_BETTER else min(values)
 
 
-def _pair(pair: dict[str, Any], score: str) -> dict[str, Any]:
+def _title(score: str, results: dict[str, Any]) -> str:
+    return "calibration error" if score == "ece" else name_of(score, results)
+
+
+def _pair(pair: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
+    score = results["score"]
     value, interval, together = in_words(pair, score)
     found = pair["scores"][score]
     return {
@@ -76,8 +79,11 @@ def _pair(pair: dict[str, Any], score: str) -> dict[str, Any]:
         "flip": p_in_words(pair["sign_flip"]).removeprefix("p = "),
         "each": [p_in_words(p).removeprefix("p = ") for p in pair["mcnemar"]],
         "others": {
-            name: (in_words(pair, name)[0], p_in_words(pair["scores"][name]["p_holm"]))
-            for name in pair["scores"]
+            _title(name, results): (
+                in_words(pair, name)[0],
+                p_in_words(tested["p_holm"]),
+            )
+            for name, tested in pair["scores"].items()
             if name != score
         },
     }
@@ -85,8 +91,9 @@ def _pair(pair: dict[str, Any], score: str) -> dict[str, Any]:
 
 def _plots(results: dict[str, Any], ranked: list[dict[str, Any]], score: str) -> dict[str, Any]:
     unit = 100.0 if score in HIGHER_IS_BETTER else 1.0
-    label = f"{TITLES[score]}{' (%)' if unit == 100 else ''}"
-    gain = f"gain in {TITLES[score]}{' (points)' if unit == 100 else ''}"
+    title = _title(score, results)
+    label = f"{title}{' (%)' if unit == 100 else ''}"
+    gain = f"gain in {title}{' (points)' if unit == 100 else ''}"
     pairs = [(f"{p['first']} over {p['second']}", oriented(p, score)) for p in results["pairs"]]
     speeds = [
         (one["name"], 1000 / one["cost"]["images_per_s"]["cpu"], one["scores"][score])

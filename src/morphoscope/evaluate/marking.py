@@ -36,6 +36,8 @@ class Exam:
         Fold in which each image was tested, shape ``(n,)``; ``None`` with one split.
     validation_truth, validation_fold
         The same of the validation images, shape ``(m,)``; of several folds one after the other.
+    of_class
+        The class of which ``class_f1`` is, if that is a score here.
     """
 
     classes: list[str]
@@ -44,6 +46,16 @@ class Exam:
     fold: Integers | None
     validation_truth: Integers
     validation_fold: Integers | None = None
+    of_class: str = ""
+
+    def scores(self, sums: Sums) -> dict[str, Floats]:
+        """Every score of a comparison, each of the shape that the sums lead with."""
+        found = sums.scores()
+        scores = {name: found[name] for name in SCORES}
+        if self.of_class:
+            each = metrics.class_scores(sums.confusion).f1
+            scores["class_f1"] = each[..., self.classes.index(self.of_class)]
+        return scores
 
     @property
     def units(self) -> int:
@@ -87,8 +99,8 @@ class Marked:
         ]
         self.point = Sums.from_flat(np.stack([rows.sum(0) for rows in self.rows]), classes)
         self.drawn = Sums.from_flat(np.stack(flat), classes)
-        values, drawn = self.point.scores(), self.drawn.scores()
-        self.trials = {name: Trials(values[name], drawn[name]) for name in SCORES}
+        values, drawn = exam.scores(self.point), exam.scores(self.drawn)
+        self.trials = {name: Trials(values[name], drawn[name]) for name in values}
         confidences = candidate.test.max(2)
         self.chance = np.mean(
             [calibration.chance_eces(one, resampling.generator(1)) for one in confidences], axis=0
@@ -98,7 +110,7 @@ class Marked:
         return {
             "name": self.candidate.name,
             "trainings": list(self.candidate.trainings),
-            "scores": {name: self._score(name) for name in SCORES},
+            "scores": {name: self._score(name) for name in self.trials},
             "validation": self._validation(),
             "per_class": self._per_class(),
         }
@@ -116,8 +128,8 @@ class Marked:
     def _validation(self) -> dict[str, float]:
         truth, classes = self.exam.validation_truth, len(self.exam.classes)
         flat = [bootstrap.row_sums(one, truth).sum(0) for one in self.candidate.validation]
-        scores = Sums.from_flat(np.stack(flat), classes).scores()
-        return {name: float(scores[name].mean()) for name in SCORES}
+        scores = self.exam.scores(Sums.from_flat(np.stack(flat), classes))
+        return {name: float(values.mean()) for name, values in scores.items()}
 
     def _per_class(self) -> dict[str, Any]:
         values = metrics.class_scores(self.point.confusion).f1
@@ -145,7 +157,7 @@ class Marked:
         fold, classes = self.exam.fold, len(self.exam.classes)
         assert fold is not None
         sums = [[rows[fold == k].sum(0) for k in range(fold.max() + 1)] for rows in self.rows]
-        return np.asarray(Sums.from_flat(np.array(sums), classes).scores()[name].mean(0))
+        return np.asarray(self.exam.scores(Sums.from_flat(np.array(sums), classes))[name].mean(0))
 
 
 def _described(

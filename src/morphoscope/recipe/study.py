@@ -121,9 +121,10 @@ class CompareSettings(Section):
         description="Folds, of which each is the test split once; 0: the recipe's split.",
         ge=0,
     )
-    score: Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss"] = Field(
+    score: Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "class_f1"] = Field(
         "accuracy", description="Score that the conclusion is about; choose it before you look."
     )
+    of_class: str = Field("", description="The class of which `class_f1` is.")
     baseline: str = Field(
         "",
         description="Candidate that the others are compared with; empty, and no `against`: all "
@@ -150,6 +151,8 @@ class CompareSettings(Section):
         for key, rival in rivals:
             if rival and rival not in names:
                 raise ValueError(f"{key} = {rival!r} is none of {', '.join(names)}")
+        if bool(self.of_class) != (self.score == "class_f1"):
+            raise ValueError("score = 'class_f1' and of_class belong together: give both or none")
         if self.folds == 1:
             raise ValueError("folds = 1 leaves nothing to train on: 0, or 2 and more")
         return self
