@@ -1,7 +1,11 @@
-"""HDF5 files laid out as the two editions of Galaxy10, of galaxies that may be had anywhere."""
+"""HDF5 files laid out as the two editions of Galaxy10, of galaxies that may be had anywhere.
+
+    python tests/galaxy10_file.py standin/Galaxy10.h5 1500
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +87,9 @@ def write(path: Path, images: np.ndarray, ans: np.ndarray, **columns: Any) -> No
     with h5py.File(path, "w") as file:
         for name, value in {"images": images, "ans": ans, **columns}.items():
             file[name] = value
+
+
+if __name__ == "__main__":
+    place = Path(sys.argv[1])
+    place.parent.mkdir(parents=True, exist_ok=True)
+    print(write_sdss(place, int(sys.argv[2]))["ans"].value_counts(sort=True))

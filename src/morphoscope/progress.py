@@ -30,7 +30,7 @@ quiet = ContextVar("quiet", default=False)
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.1f}/s" if speed else "")
+        return Text(_rate(speed) if speed else "")
 
 
 def say(message: str, *, style: str = "") -> None:
@@ -38,6 +38,11 @@ def say(message: str, *, style: str = "") -> None:
     if quiet.get():
         return
     console.print(message, style=style or None, markup=False)
+
+
+def _rate(per_second: float) -> str:
+    """How fast, in a unit in which it is no small number: ``41.3/s``, ``38/h``."""
+    return f"{per_second:,.1f}/s" if per_second >= 0.1 else f"{3600 * per_second:,.0f}/h"
 
 
 @contextmanager
@@ -88,7 +93,7 @@ class _LineLog:
             rate = (self.done - self.first) / (now - self.began)
             left = (self.total - self.done) / rate if rate else float("inf")
             print(
-                f"{self.what}: {self.done:,} of {self.total:,}, {rate:,.1f}/s, {left:,.0f} s left",
+                f"{self.what}: {self.done:,} of {self.total:,}, {_rate(rate)}, {left:,.0f} s left",
                 file=sys.stderr,
                 flush=True,
             )
