@@ -36,7 +36,7 @@ def steps(network: str, width: float, stem: str, size: int, keep: bool, number: 
     if keep:
         keep_memory()
     model = build(network, classes=4, channels=3, width=width, size=size, stem=stem)
-    model = model.to(memory_format=torch.channels_last)
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
     images = torch.randn(BATCH, 3, size, size).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(0, 4, (BATCH,))
@@ -46,7 +46,7 @@ def steps(network: str, width: float, stem: str, size: int, keep: bool, number: 
         with torch.autocast("cpu", torch.bfloat16):
             loss = cross_entropy(model(images), labels)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         seconds.append(time.perf_counter() - began)
     print(BATCH / statistics.median(seconds[3:]))

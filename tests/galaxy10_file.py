@@ -1,6 +1,6 @@
 """HDF5 files laid out as the two editions of Galaxy10, of galaxies that may be had anywhere.
 
-    python tests/galaxy10_file.py standin/Galaxy10.h5 1500
+python tests/galaxy10_file.py standin/Galaxy10.h5 1500
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from morphoscope.cli import main
 from morphoscope.comparison import compare_variants
 from morphoscope.comparison.answering import Questions
 from morphoscope.comparison.entry import Entry
-from morphoscope.comparison.study import _require_same_images
+from morphoscope.comparison.study import _require_class, _require_same_images
 from morphoscope.comparison.trainings import training_of
 from morphoscope.errors import RecipeError, SourceError, TrainingError
 from morphoscope.recipe import Recipe, load_recipe
@@ -209,7 +209,7 @@ def test_a_variant_that_fails_is_left_out_and_named(
     assert list(results["failed"]) == ["wild"]
     assert "loss" in results["failed"]["wild"]
     assert [one["name"] for one in results["variants"]] == VARIANTS
-    assert "wild</b> could not be trained" in (run / "compare" / "report.html").read_text()
+    assert "<b>wild</b>: " in (run / "compare" / "report.html").read_text()
 
     only = recipe_file.read_text().split("[[compare.variants]]")
     path.write_text(only[0] + "[[compare.variants]]" + only[1] + bad)
@@ -321,11 +321,21 @@ def test_too_few_variants_and_names_twice(recipe_file: Path, tmp_path: Path) -> 
 
 
 def test_a_class_that_is_not_there_is_told_before_anything_is_trained(
-    recipe_file: Path, compared: Path
+    recipe_file: Path, tmp_path: Path
 ) -> None:
-    recipe = changed(recipe_file, "compare.score=class_f1", "compare.of_class=edgeon")
-    with pytest.raises(RecipeError, match=r"compare\.of_class is 'edgeon'; expected one of"):
-        compare_variants(recipe, compared)
+    recipe = changed(recipe_file, "compare.score=class_f1", "compare.of_class=rond")
+    with pytest.raises(RecipeError, match=r"of_class is 'rond'; expected one of long, round; did"):
+        compare_variants(recipe, tmp_path / "run")
+    assert not (tmp_path / "run" / "compare" / "trainings").exists()
+
+    def asked(*truth: int) -> Questions:
+        return Questions(["a", "b"], {}, {}, {"test": np.array(truth)}, {})
+
+    _require_class("b", [asked(0, 1), asked(1, 0)])
+    with pytest.raises(RecipeError, match="none of those of fold 1 is b"):
+        _require_class("b", [asked(0, 1), asked(0, 0)])
+    with pytest.raises(RecipeError, match="none of the test images is b"):
+        _require_class("b", [asked(0, 0)])
 
 
 def test_folds_test_every_galaxy_once(recipe_file: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from morphoscope.recipe.words import describe_settings
 from morphoscope.stages import STAGES
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "recipes/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COMMAND = re.compile(r"^\s*(?:\$ )?(morphoscope .*?)(?:\s+#.*)?$", re.MULTILINE)
 
 

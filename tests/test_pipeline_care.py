@@ -13,8 +13,9 @@ import polars as pl
 import pytest
 
 from morphoscope.errors import MorphoscopeError, RecipeError, SourceError, StageError
-from morphoscope.pipeline import run_stage, run_stages, status
+from morphoscope.pipeline import run_if_needed, run_stage, run_stages, status
 from morphoscope.recipe import Recipe
+from morphoscope.stages import Job, Stage
 from tiny_run import draw_images
 
 EARLY = ("acquire", "clean", "split")
@@ -210,3 +211,28 @@ def test_networks_that_a_changed_recipe_would_train_again_are_kept(
     assert "is taken" not in said
     assert "is taken" not in trained(members=2, epochs=2, force=True)[1]
     assert not list(run.glob(".train.former"))
+
+
+def test_what_was_asked_for_anew_is_anew_after_a_kill(data: Path, tmp_path: Path) -> None:
+    given: list[Path | None] = []
+
+    def work(job: Job) -> dict[str, object]:
+        given.append(job.former)
+        if len(given) == 2:
+            raise KeyboardInterrupt
+        (job.folder("toy") / "result").write_text(str(job.recipe.seed))
+        return {}
+
+    toy = Stage("toy", (), (), lambda recipe: {"seed": recipe.seed}, work)
+
+    def run(seed: int, force: bool = False) -> None:
+        job = Job(recipe_for(data, seed=seed), tmp_path / "run")
+        (job.folder("toy")).mkdir(parents=True, exist_ok=True)
+        run_if_needed(toy, job, force=force)
+
+    run(1)
+    with pytest.raises(KeyboardInterrupt):
+        run(2, force=True)
+    run(2)
+    run(3)
+    assert given == [None, None, None, tmp_path / "run/.toy.former"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -100,7 +101,8 @@ def test_shipped_recipes_are_valid_and_headed(path: Path) -> None:
     recipe = load_recipe(path)
     assert recipe.name == path.stem
     for word in ("Source:", "Command:", "Expected time:", "Expected score:"):
-        assert word in path.read_text().split("\nname =")[0]
+        assert re.search(rf"^# {word} +\S", path.read_text().split("\nname =")[0], re.MULTILINE)
+    assert "TIME" not in path.read_text()
 
 
 def test_every_setting_is_described() -> None:

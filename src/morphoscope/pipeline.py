@@ -237,6 +237,9 @@ def run_if_needed(stage: Stage, job: Job, *, force: bool = False) -> StageRecord
     if not force and _is_whole(former, fingerprint):
         _bring_back(former, folder, stage.keeps)
     found = _status(stage, job)
+    # What was asked for anew and cut off is still asked for anew.
+    cut = found.record if found.state == "cut off" else None
+    anew = force or (cut is not None and bool(cut.summary.get("anew")))
     if found.state == "up to date" and found.record is not None and not force:
         say(f"{stage.name}: up to date", style="dim")
         return found.record
@@ -247,11 +250,13 @@ def run_if_needed(stage: Stage, job: Job, *, force: bool = False) -> StageRecord
             _move(folder, former, stage.keeps)
         _clear(folder, stage.keeps)
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    begun = StageRecord(stage.name, "running", fingerprint, started, versions=versions())
+    begun = StageRecord(
+        stage.name, "running", fingerprint, started, summary={"anew": anew}, versions=versions()
+    )
     write_record(folder, begun)
     clock = time.monotonic()
     try:
-        summary = stage.work(replace(job, former=None if force else _usable(former, fingerprint)))
+        summary = stage.work(replace(job, former=None if anew else _usable(former, fingerprint)))
     except IMPOSSIBLE:
         if former.exists():
             _bring_back(former, folder, stage.keeps)
@@ -273,7 +278,11 @@ def run_if_needed(stage: Stage, job: Job, *, force: bool = False) -> StageRecord
 
 def _is_whole(former: Path, fingerprint: Fingerprint) -> bool:
     record = read_record(former)
-    return record is not None and record.fingerprint == fingerprint
+    return (
+        record is not None
+        and record.fingerprint == fingerprint
+        and record.outputs == _outputs(former)
+    )
 
 
 def _usable(former: Path, fingerprint: Fingerprint) -> Path | None:

@@ -149,10 +149,8 @@ def test_models_of_this_package_are_whole(name: str) -> None:
     answers = bundle.predict(np.zeros((1, *bundle.shape), np.uint8))
     assert answers.sum() == pytest.approx(1, abs=1e-5)
     manifest = json.loads((bundle.folder / "model.json").read_text())
-    train = manifest["provenance"]["recipe"]["train"]
-    members = sum({**train, **kind}["members"] for kind in ({}, *train.get("others", ())))
     size = sum(file.stat().st_size for file in bundle.folder.iterdir())
-    assert size < 25_000_000 * members
+    assert size < 45_000_000
     assert (bundle.folder / "card.md").read_text() == card(manifest)
 
 
@@ -169,7 +167,7 @@ def test_the_galaxy_zoo_model_is_as_good_as_its_card_says(real_data: Path) -> No
             for true, answer in zip(galaxies["class"], answers, strict=True)
         ]
     )
-    # 0.863 on all 848; four standard deviations below that on 142.
+    # 0.874 on all 848; four standard deviations below that on 142.
     assert right > 0.75
 
 

@@ -113,6 +113,29 @@ def test_the_f1_of_one_class_can_be_what_the_claim_is_about(folds):
     assert re.match(r"A beats B by \d+\.\d points of F1 of disc \(", conclude(found)[0])
 
 
+def few(n, found):
+    """A class of `n` of 200 images, of which a variant finds some, and all others."""
+    truth = np.r_[np.ones(n, int), np.zeros(200 - n, int)]
+    asked = replace(exam(200), truth=truth, of_class=HOSTILE)
+    rights = np.eye(3)[truth] * 0.98 + 0.01
+    rights[found:n] = rights[-1]
+    return asked, Candidate(f"finds {found}", (f"{found}",) * 3, *[np.stack([rights] * 3)] * 2)
+
+
+@pytest.mark.parametrize(("n", "right", "claimed"), [(1, 1, False), (3, 3, False), (12, 11, True)])
+def test_a_claim_about_a_class_of_a_few_images_needs_more_of_them(n, right, claimed):
+    asked, one = few(n, right)
+    asked = replace(asked, validation_truth=asked.truth)
+    found = compared(asked, one, few(n, 0)[1], score="class_f1")
+    words = conclude(found)
+    assert ("beats" in words[0]) is claimed
+    assert any(re.match(rf"Of the test images {n} (is|are) ", one) for one in words)
+    first = found["variants"][0]
+    assert first["scores"]["class_f1"] == first["per_class"][HOSTILE]
+    none = compared(asked, *(replace(few(n, 0)[1], name=name) for name in "AB"), score="class_f1")
+    assert any("No variant finds one." in one for one in conclude(none))
+
+
 def test_a_lower_loss_is_better():
     asked = exam()
     found = compared(
@@ -190,7 +213,7 @@ def test_planned_pairs_leave_the_others_untested():
     lost = compared(asked, *three, planned=[("A", "lost")])
     assert len(lost["pairs"]) == 3
     words = " ".join(conclude({**lost, "failed": {"lost": "no memory"}}))
-    assert "could not be trained: lost. With that all planned pairs are gone; all pairs" in words
+    assert "Left out: lost. With that all planned pairs are gone; all pairs" in words
 
 
 def test_the_recipe_plans_pairs():

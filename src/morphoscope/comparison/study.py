@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from morphoscope.comparison.answering import answers_of, questions_of
+from morphoscope.comparison.answering import Questions, answers_of, questions_of
 from morphoscope.comparison.concluding import conclude_from
 from morphoscope.comparison.entry import Entry
 from morphoscope.comparison.folds import draw_folds, fold_stores
@@ -59,7 +59,7 @@ def compare_variants(recipe: Recipe, run: Path) -> dict[str, Any]:
         for name in ("acquire", "clean", "split"):
             run_if_needed(STAGES[name], job)
         _prepare(job, entries, failed, out)
-        _require_class(base.compare.of_class, entries[0].asked[0].classes)
+        _require_class(base.compare.of_class, entries[0].asked)
         _check(entries, failed)
         _require_two(entries, failed)
         job.working_engine().rest()
@@ -135,7 +135,9 @@ def _only(own: list[str], other: list[str]) -> str:
     return min(set(own) ^ set(other), default=own[0])
 
 
-def _require_class(name: str, classes: list[str]) -> None:
+def _require_class(name: str, asked: list[Questions]) -> None:
+    """The class that claims are about must be there, and in the test images of each fold."""
+    classes = asked[0].classes
     if name and name not in classes:
         near = get_close_matches(name, classes, 1)
         raise RecipeError(
@@ -143,6 +145,18 @@ def _require_class(name: str, classes: list[str]) -> None:
             expected=f"one of {', '.join(classes)}",
             do=f"did you mean {near[0]!r}?" if near else "name a class of the images",
         )
+    without = [k for k, one in enumerate(asked) if name not in _tested_classes(one)]
+    if name and without:
+        where = f"those of fold {without[0]}" if len(asked) > 1 else "the test images"
+        raise RecipeError(
+            f"none of {where} is {name}, the class that compare.of_class names",
+            expected="at least one",
+            do="take fewer folds, or another score" if len(asked) > 1 else "take another split",
+        )
+
+
+def _tested_classes(asked: Questions) -> set[str]:
+    return {asked.classes[index] for index in asked.truth["test"]}
 
 
 def _check(entries: list[Entry], failed: dict[str, str]) -> None:

@@ -43,6 +43,7 @@ def conclude(results: Results) -> list[str]:
     sentences = [
         *_claims(results, score),
         *_unsettled(results, score),
+        *_class_in_question(results),
         *_left_out(results),
         *_same_answers(results),
         *_limits(results),
@@ -55,12 +56,24 @@ def name_of(score: str, results: Results) -> str:
     return f"F1 of {results['of_class']}" if score == "class_f1" else NAMES[score]
 
 
+def _class_in_question(results: Results) -> list[str]:
+    """On how many images a claim about one class rests."""
+    name = results["of_class"]
+    if not name:
+        return []
+    n = results["support"][results["classes"].index(name)]
+    sentence = f"Of the test images {n:,} {'is' if n == 1 else 'are'} {name}."
+    if not any(one["scores"]["class_f1"]["value"] for one in results["variants"]):
+        sentence += " No variant finds one."
+    return [sentence]
+
+
 def _left_out(results: Results) -> list[str]:
     """What was asked for and is not in the comparison."""
     failed = list(results.get("failed", ()))
     if not failed:
         return []
-    sentence = f"Left out, since it could not be trained: {', '.join(failed)}."
+    sentence = f"Left out: {', '.join(failed)}."
     if results["planned_lost"]:
         sentence += " With that all planned pairs are gone; all pairs of the rest are tested."
     return [sentence]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from morphoscope.evaluate.assess import Resampling
-from morphoscope.evaluate.crosscheck import mcnemar, sign_flip
+from morphoscope.evaluate.crosscheck import class_swap, mcnemar, sign_flip
 from morphoscope.evaluate.ensembles import ensembles
 from morphoscope.evaluate.marking import Candidate, Exam, Marked
 from morphoscope.evaluate.paired import Difference, difference, fold_difference, holm
@@ -113,6 +113,10 @@ def _pairs(
             max(one.p_value, entry["sign_flip"]) if exact else one.p_value
             for entry, one in zip(found, tested, strict=True)
         ]
+        if name == "class_f1":
+            counts = [(one.class_counts(), other.class_counts()) for one, other in pairs]
+            swaps = [class_swap(one, other, FLIPS, rng) for one, other in counts]
+            p_values = [max(both) for both in zip(p_values, swaps, strict=True)]
         corrected = zip(p_values, holm(p_values), strict=True)
         for entry, one, both in zip(found, tested, corrected, strict=True):
             entry["scores"][name] = _difference(one, name, both, len(pairs), resampling.confidence)

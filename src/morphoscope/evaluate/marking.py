@@ -110,10 +110,14 @@ class Marked:
         return {
             "name": self.candidate.name,
             "trainings": list(self.candidate.trainings),
-            "scores": {name: self._score(name) for name in self.trials},
+            "scores": {name: self._score(name) for name in SCORES} | self._of_class(),
             "validation": self._validation(),
             "per_class": self._per_class(),
         }
+
+    def _of_class(self) -> dict[str, Any]:
+        of_class = self.exam.of_class
+        return {"class_f1": self._per_class()[of_class]} if of_class else {}
 
     def _score(self, name: str) -> dict[str, Any]:
         trials, n = self.trials[name], len(self.exam.truth)
@@ -151,6 +155,17 @@ class Marked:
         """Right answers of each image or group, mean over the seeds."""
         right = (self.candidate.test.argmax(2) == self.exam.truth).mean(0)
         return bootstrap.unit_sums(right[:, None], self.exam.groups)[:, 0]
+
+    def class_counts(self) -> Floats:
+        """Right answers, answers and images of the class ``(seeds, units, 3)``."""
+        k = len(self.exam.classes)
+        index = self.exam.classes.index(self.exam.of_class)
+        found = []
+        for rows in self.rows:
+            cells = rows[:, : k * k].reshape(-1, k, k)
+            counts = [cells[:, index, index], cells[:, :, index].sum(1), cells[:, index].sum(1)]
+            found.append(bootstrap.unit_sums(np.stack(counts, 1), self.exam.groups))
+        return np.stack(found)
 
     def by_fold(self, name: str) -> Floats:
         """Score in each fold, mean over the seeds."""
