@@ -255,7 +255,7 @@ def _second(results: Results, score: str) -> list[str]:
     """Claims about another score, with a correction of their own."""
     claims = _claims(results, score)
     if claims:
-        return [f"By {name_of(score, results)}, tested apart: {claim}" for claim in claims]
+        return [f"By {name_of(score, results)}, tested apart: {' '.join(claims)}"]
     return [f"By {name_of(score, results)}, tested apart, no difference can be claimed."]
 
 

@@ -36,7 +36,8 @@ def render_comparison(recipe: Recipe, results: dict[str, Any]) -> str:
     str
         HTML with inline style and drawings; it loads nothing.
     """
-    score, names = results["score"], list(results["variants"][0]["scores"])
+    score = results["score"]
+    names = sorted(results["variants"][0]["scores"], key=lambda name: name != score)
     sign = -1 if score in HIGHER_IS_BETTER else 1
     ranked = sorted(results["variants"], key=lambda one: sign * one["scores"][score]["value"])
     return (
