@@ -18,8 +18,8 @@ def keep_memory() -> None:
     glibc gives large blocks back to the system at once and takes them anew in the next step, page
     by page, each of which is cleared first. Without that a step of EfficientNet-Lite0 is 1.2 times
     (112 pixels) to 1.4 times (144) as fast, and one of a narrow ResNet-18 as fast as before (64
-    images, two threads, bfloat16; ``benchmarks/kept_memory.py``). The process keeps the memory of its largest step; no result
-    changes. Elsewhere than on glibc nothing is done.
+    images, two threads, bfloat16; ``benchmarks/kept_memory.py``). The process keeps the memory of
+    its largest step; no result changes. Elsewhere than on glibc nothing is done.
     """
     if platform.libc_ver()[0] == "glibc":
         library = ctypes.CDLL(None)
