@@ -235,4 +235,25 @@ def test_what_was_asked_for_anew_is_anew_after_a_kill(data: Path, tmp_path: Path
         run(2, force=True)
     run(2)
     run(3)
-    assert given == [None, None, None, tmp_path / "run/.toy.former"]
+    former = tmp_path / "run/.toy.former"
+    assert given == [None, None, None, former]
+
+
+def test_a_result_that_was_half_put_aside_is_put_aside_whole(data: Path, tmp_path: Path) -> None:
+    seen: list[list[str]] = []
+
+    def work(job: Job) -> dict[str, object]:
+        seen.append(sorted(path.name for path in job.former.iterdir()) if job.former else [])
+        for name in ("a", "b"):
+            (job.folder("toy") / name).write_text(name)
+        return {}
+
+    toy = Stage("toy", (), (), lambda recipe: {"seed": recipe.seed}, work)
+    folder, former = tmp_path / "run/toy", tmp_path / "run/.toy.former"
+    folder.mkdir(parents=True)
+    run_if_needed(toy, Job(recipe_for(data, seed=1), tmp_path / "run"))
+    # As a kill between two renames leaves it.
+    former.mkdir()
+    (folder / "a").rename(former / "a")
+    run_if_needed(toy, Job(recipe_for(data, seed=2), tmp_path / "run"))
+    assert seen == [[], ["a", "b", "stage.json"]]

@@ -246,7 +246,9 @@ def run_if_needed(stage: Stage, job: Job, *, force: bool = False) -> StageRecord
     say(f"{stage.name}: {'asked for again' if force else found.why}", style="bold")
     if force or found.state != "cut off":
         if found.record is not None and found.record.state == "done":
-            shutil.rmtree(former, ignore_errors=True)
+            # One without its record is this very result, half moved when a kill came.
+            if read_record(former) is not None:
+                shutil.rmtree(former, ignore_errors=True)
             _move(folder, former, stage.keeps)
         _clear(folder, stage.keeps)
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
