@@ -85,7 +85,7 @@ def class_swap(first: Floats, second: Floats, samples: int, rng: np.random.Gener
     Notes
     -----
     Fisher's randomisation test: for each image the answers of both models change places or stay.
-    A class of three images changes in three places at most, and p is never below 1/8 by them.
+    Where one model finds all three images of a class and the other none, p is 1/4.
 
     Examples
     --------

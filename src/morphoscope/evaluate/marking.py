@@ -107,17 +107,17 @@ class Marked:
         )
 
     def as_dict(self) -> dict[str, Any]:
+        scores = {name: self._score(name) for name in SCORES}
+        per_class = self._per_class()
+        if self.exam.of_class:
+            scores["class_f1"] = per_class[self.exam.of_class]
         return {
             "name": self.candidate.name,
             "trainings": list(self.candidate.trainings),
-            "scores": {name: self._score(name) for name in SCORES} | self._of_class(),
+            "scores": scores,
             "validation": self._validation(),
-            "per_class": self._per_class(),
+            "per_class": per_class,
         }
-
-    def _of_class(self) -> dict[str, Any]:
-        of_class = self.exam.of_class
-        return {"class_f1": self._per_class()[of_class]} if of_class else {}
 
     def _score(self, name: str) -> dict[str, Any]:
         trials, n = self.trials[name], len(self.exam.truth)
