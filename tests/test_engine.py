@@ -44,6 +44,12 @@ def test_every_item_comes_back_once(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["inline", "local"])
+def test_of_nothing_nothing_comes_back(kind: str) -> None:
+    with open_engine(EngineSettings(kind=kind, workers=2)) as engine:  # type: ignore[arg-type]
+        assert list(engine.map(abs, [])) == []
+
+
+@pytest.mark.parametrize("kind", ["inline", "local"])
 def test_an_error_comes_back_whole(kind: str) -> None:
     with open_engine(EngineSettings(kind=kind, workers=2)) as engine:
         with pytest.raises(ImageError) as caught:

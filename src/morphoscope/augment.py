@@ -204,7 +204,8 @@ def augment(
     Parameters
     ----------
     images
-        Grey levels 0–255, any type, ``(n, channel, size, size)``.
+        Grey levels 0–255 as uint8, or float on their scale without bounds,
+        ``(n, channel, size, size)``.
     labels
         Class indices ``(n,)``.
     settings
@@ -217,8 +218,8 @@ def augment(
     Returns
     -------
     images, labels
-        Float32 grey levels 0–255 of the same shape, and the labels, those of mirrored images
-        swapped.
+        Float32 of the same shape, between 0 and 255 where they came as uint8, and the labels,
+        those of mirrored images swapped.
 
     Notes
     -----
@@ -238,6 +239,8 @@ def augment(
     uniform = torch.rand(6, number, generator=generator)
     noise_seed = int(torch.randint(2**62, (1,), generator=generator))
     mirrored = (uniform[0] < 0.5) & settings.mirror
+    # Floats were never cut at sky and white, and keep their range.
+    bounded = not images.is_floating_point()
     images = images.float()
     if any((settings.rotate, settings.mirror, settings.zoom, settings.shift)):
         inverse = _inverse_transform(uniform[1:5], mirrored, settings).to(device)
@@ -248,7 +251,7 @@ def augment(
         images = images * factor.to(device)[:, None, None, None]
     if settings.noise:
         images = images + _noise(images, settings.noise, noise_seed)
-    if settings.brightness or settings.noise:
+    if bounded and (settings.brightness or settings.noise):
         images = images.clamp_(0, WHITE)
     if swap is not None:
         labels = torch.where(mirrored.to(device), swap.to(device)[labels], labels)

@@ -12,6 +12,21 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from morphoscope import __version__
+from morphoscope.cli_options import (
+    AnewOption,
+    DataOption,
+    FileOption,
+    ForceOption,
+    IdOption,
+    ImagesArgument,
+    OutOption,
+    RecipeArgument,
+    SeeingOption,
+    SetOption,
+    TableOption,
+    ThicknessOption,
+    WorkersOption,
+)
 from morphoscope.errors import MorphoscopeError
 
 if TYPE_CHECKING:
@@ -30,19 +45,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-
-RecipeArgument = Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe, a TOML file.")]
-DataOption = Annotated[
-    str, typer.Option("--data", metavar="PATH", help="Path of the data (acquire.data).")
-]
-OutOption = Annotated[
-    Path | None, typer.Option("--out", metavar="RUN", help="Run folder [runs/NAME].")
-]
-SetOption = Annotated[
-    list[str],
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: train.epochs=20."),
-]
-ForceOption = Annotated[bool, typer.Option("--force", help="Run again although up to date.")]
 
 
 def _load(recipe: Path, data: str, changes: list[str], out: Path | None) -> tuple[Recipe, Path]:
@@ -77,10 +79,13 @@ def run(
     loaded, folder = _load(recipe, data, changes, out)
     records = run_stages(loaded, folder, force=force, first=first or None)
     score = records["evaluate"].summary
-    print(
-        f"accuracy {_interval(score['accuracy'])}, macro-F1 {_interval(score['macro_f1'])} "
-        f"(n = {score['n_test']:,} test images)"
-    )
+    if loaded.task == "inclination":
+        print(score["headline"])
+    else:
+        print(
+            f"accuracy {_interval(score['accuracy'])}, macro-F1 {_interval(score['macro_f1'])} "
+            f"(n = {score['n_test']:,} test images)"
+        )
     print(f"report: {folder / 'evaluate' / 'report.html'}")
     print(f"model:  {folder / 'export' / records['export'].summary['bundle']}")
 
@@ -117,6 +122,29 @@ for _name, _text in {
     "export": "Write the model as a bundle that opens without torch.",
 }.items():
     _add_stage(_name, _text)
+
+
+@app.command()
+def simulate(
+    recipe: RecipeArgument,
+    n: Annotated[
+        int | None, typer.Option("--n", metavar="N", help="Number of galaxies (simulate.n).")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Folder [simulated/NAME].")
+    ] = None,
+    changes: SetOption = [],  # noqa: B006 - typer reads it, nothing writes it
+) -> None:
+    """Draw galaxies of known truth: images and their catalogue; goes on where it was cut off."""
+    from morphoscope.engine import open_engine
+    from morphoscope.simulate.folder import simulate_folder
+
+    given = [] if n is None else [f"simulate.n={n}"]
+    loaded, _ = _load(recipe, "", [*changes, *given], None)
+    folder = out or Path("simulated") / loaded.name
+    with open_engine(loaded.engine) as engine:
+        _show(simulate_folder(loaded.simulate, seed=loaded.seed, out=folder, engine=engine))
+    print(f"in: {folder / 'catalogue.parquet'}")
 
 
 @app.command()
@@ -174,17 +202,12 @@ def compare(
 @app.command()
 def predict(
     bundle: Annotated[str, typer.Argument(help="Bundle folder, or the name of a shipped model.")],
-    images: Annotated[str, typer.Argument(help="Folder, glob, image or table of images.")],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", help="Result: .parquet, .fits, .vot, .ecsv, .csv, or a folder of shards."
-        ),
-    ] = Path("predictions.parquet"),
-    id_column: Annotated[str, typer.Option(help="Column of names in the table.")] = "",
-    file_column: Annotated[str, typer.Option(help="Column of image paths in the table.")] = "",
-    workers: Annotated[int, typer.Option(help="Worker processes; 0: one a core.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Start anew over another result.")] = False,
+    images: ImagesArgument,
+    out: TableOption = Path("predictions.parquet"),
+    id_column: IdOption = "",
+    file_column: FileOption = "",
+    workers: WorkersOption = 0,
+    force: AnewOption = False,
 ) -> None:
     """Classify images with a model; one row for every image, resumable."""
     from morphoscope.engine import open_engine
@@ -208,24 +231,40 @@ def predict(
 
 
 @app.command()
+def measure(
+    images: ImagesArgument,
+    out: TableOption = Path("shapes.parquet"),
+    q0: ThicknessOption = 0.2,
+    psf_fwhm: SeeingOption = 0.0,
+    id_column: IdOption = "",
+    file_column: FileOption = "",
+    workers: WorkersOption = 0,
+    force: AnewOption = False,
+) -> None:
+    """Measure axial ratios and the inclinations of their formula, without a model; resumable."""
+    from morphoscope.engine import open_engine
+    from morphoscope.measure import measure as measure_images
+    from morphoscope.recipe import EngineSettings
+
+    with open_engine(EngineSettings(kind="local", workers=workers)) as engine:
+        options: dict[str, Any] = {
+            "id_column": id_column,
+            "file_column": file_column,
+            "force": force,
+        }
+        _show(measure_images(images, out=out, engine=engine, q0=q0, psf_fwhm=psf_fwhm, **options))
+
+
+@app.command()
 def status(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
 ) -> None:
     """Show which stages are up to date, which not and why, and what each cost."""
     from rich.console import Console
-    from rich.table import Table
 
-    from morphoscope.pipeline import read_run
-    from morphoscope.pipeline import status as stage_status
+    from morphoscope.cli_tables import stages_table
 
-    table = Table(box=None, pad_edge=False)
-    for heading in ("stage", "state", "started", "seconds", "why"):
-        table.add_column(heading, justify="right" if heading == "seconds" else "left")
-    for one in stage_status(read_run(run_folder), run_folder):
-        started = one.record.started[:16].replace("T", " ") if one.record else ""
-        seconds = f"{one.record.seconds:,.1f}" if one.record and one.record.seconds else ""
-        table.add_row(one.stage, one.state, started, seconds, one.why)
-    Console(highlight=False).print(table)
+    Console(highlight=False).print(stages_table(run_folder))
 
 
 @app.command()
@@ -243,6 +282,25 @@ def doubts(
     from morphoscope.evaluate.doubts import find_doubts
 
     _show(find_doubts(predictions, out=out, show=show))
+
+
+@app.command()
+def judge(
+    predictions: Annotated[Path, typer.Argument(help="Inclinations that `predict` wrote.")],
+    known: Annotated[Path, typer.Argument(help="Table of inclinations that people measured.")],
+    column: Annotated[str, typer.Option(help="Its column (deg); A,B: the first value.")] = (
+        "inclination"
+    ),
+    id_column: Annotated[
+        str, typer.Option(help="Its column of names or files, if not found.")
+    ] = "",
+    q0: ThicknessOption = 0.2,
+    out: Annotated[Path, typer.Option(help="Page; its numbers end in .json.")] = Path("judge.html"),
+) -> None:
+    """Compare predicted inclinations with known ones, the ellipse formula and a guess."""
+    from morphoscope.evaluate.angles import judge as judge_table
+
+    _show(judge_table(predictions, known, column=column, out=out, id_column=id_column, q0=q0))
 
 
 @app.command()
@@ -267,20 +325,10 @@ def networks(
 ) -> None:
     """List the networks with parameters, FLOPs of one image, smallest image and source."""
     from rich.console import Console
-    from rich.table import Table
 
-    from morphoscope.networks import NETWORKS, network_cost
+    from morphoscope.cli_tables import networks_table
 
-    table = Table(box=None, pad_edge=False)
-    for heading in ("network", "parameters", "GFLOPs", "smallest"):
-        table.add_column(heading, justify="left" if heading == "network" else "right", no_wrap=True)
-    table.add_column("source", overflow="fold")
-    for name, network in NETWORKS.items():
-        numbers = ["–", "–"]
-        if size >= network.smallest:
-            cost = network_cost(name, classes=classes, channels=channels, size=size, width=width)
-            numbers = [f"{cost.parameters:,}", f"{cost.flops / 1e9:.3g}"]
-        table.add_row(name, *numbers, f"{network.smallest} px", network.source)
+    table = networks_table(size=size, channels=channels, classes=classes, width=width)
     # A file or a pipe has no width that a line would have to fit in.
     Console(highlight=False, width=None if sys.stdout.isatty() else WIDE).print(table)
     print(f"at {size}×{size}×{channels}, {classes} classes; two FLOPs are one multiply-add")

@@ -84,6 +84,8 @@ class DaskEngine:
         running: dict[Any, int] = {}
         # A few items a worker are in flight: enough to keep it busy, few enough to bound memory.
         ahead = [self._submit(function, pair) for _, pair in zip(range(4 * self.workers), waiting)]
+        if not ahead:
+            return
         running.update(ahead)
         completed = as_completed(list(running))
         try:

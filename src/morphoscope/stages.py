@@ -48,11 +48,13 @@ class Job:
     def data_digest(self) -> str:
         """Digest of the content of the data; of what is expected where it is downloaded."""
         settings = self.recipe.acquire
-        if settings.source == "simulated":
+        drawn = settings.source == "simulated"
+        if drawn and not settings.more:
             return "none"
-        from morphoscope.acquire import inputs
+        from morphoscope.acquire import inputs, inputs_of_more
 
-        found = content_digest(inputs(settings, self.data))
+        files = [] if drawn else inputs(settings, self.data)
+        found = content_digest([*files, *inputs_of_more(settings, self.data)])
         expected = [item.sha256 for item in settings.downloads]
         return settings_digest({"found": found, "expected": expected})
 
@@ -126,7 +128,9 @@ def _sections(*names: str, seed: bool = False) -> Callable[[Recipe], dict[str, A
 
 def _acquire_settings(recipe: Recipe) -> dict[str, Any]:
     if recipe.acquire.source == "simulated":
-        return {"source": "simulated", **_sections("simulate", seed=True)(recipe)}
+        more = [one.model_dump() for one in recipe.acquire.more]
+        drawn = {"source": "simulated", **_sections("simulate", seed=True)(recipe)}
+        return {**drawn, "more": more} if more else drawn
     return _sections("acquire")(recipe)
 
 
@@ -147,10 +151,14 @@ def _acquire(job: Job) -> dict[str, Any]:
     if job.recipe.acquire.source == "simulated":
         from morphoscope.simulate import simulate
 
-        return simulate(job.recipe.simulate, seed=job.recipe.seed, out=out, engine=engine)
-    from morphoscope.acquire import acquire
+        summary = simulate(job.recipe.simulate, seed=job.recipe.seed, out=out, engine=engine)
+    else:
+        from morphoscope.acquire import acquire
 
-    return acquire(job.recipe.acquire, data=job.data, out=out, engine=engine)
+        summary = acquire(job.recipe.acquire, data=job.data, out=out, engine=engine)
+    from morphoscope.acquire import add_more
+
+    return add_more(job.recipe.acquire, summary, data=job.data, out=out, engine=engine)
 
 
 def _clean(job: Job) -> dict[str, Any]:
@@ -218,6 +226,10 @@ def _check_train(recipe: Recipe) -> None:
 
 
 def _evaluate(job: Job) -> dict[str, Any]:
+    if job.recipe.task == "inclination":
+        from morphoscope.evaluate.angles import evaluate_angles
+
+        return evaluate_angles(job.recipe, run=job.run, out=job.folder("evaluate"))
     from morphoscope.evaluate import evaluate
 
     return evaluate(job.recipe, run=job.run, out=job.folder("evaluate"))

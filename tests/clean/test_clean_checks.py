@@ -143,10 +143,12 @@ def test_blank_is_a_matter_of_spread() -> None:
     assert blank(one_hot, SETTINGS)
 
 
-@pytest.mark.parametrize("value", [0.0, -3.5, np.nan])
-def test_floats_are_blank_when_all_alike(value: float) -> None:
+@pytest.mark.parametrize(
+    ("value", "reason"), [(0.0, "blank"), (-3.5, "blank"), (np.nan, "empty"), (np.inf, "empty")]
+)
+def test_floats_are_blank_when_all_alike(value: float, reason: str) -> None:
     pixels = np.full((64, 64, 5), value, np.float32)
-    assert [name for name, check in CHECKS.items() if check(pixels, SETTINGS)] == ["blank"]
+    assert [name for name, check in CHECKS.items() if check(pixels, SETTINGS)] == [reason]
     pixels[10, 10, 1], pixels[10, 11, 1] = 1e-3, 2e-3
     assert not any(check(pixels, SETTINGS) for check in CHECKS.values())
 

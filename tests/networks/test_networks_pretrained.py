@@ -22,11 +22,13 @@ from torch import Tensor, nn
 
 from morphoscope.bundle.graph import calibrated, write_graph
 from morphoscope.errors import MissingDependencyError, RecipeError, WeightsError
-from morphoscope.networks import build
+from morphoscope.networks import Model, build, load_model, save_model
 from morphoscope.networks.efficientnet import Convolution, same_padding
 from morphoscope.networks.pretrained import Weights, open_weights
+from morphoscope.networks.registry import build_as
 from morphoscope.networks.timm_names import FAMILIES
 from morphoscope.recipe import TrainSettings
+from tiny_run import described
 
 # SHA-256 of the sorted names of the encoder's tensors in timm 1.0.31, which also gave the same
 # last map for the same weights: `create_model(name).state_dict()` without the classifier.
@@ -243,7 +245,6 @@ def test_files_that_hold_no_weights(
             {"weights": "imagenet", "network": "resnet18"},
             "no packaged ImageNet weights of resnet18",
         ),
-        ({"weights": "x.safetensors", "network": "alexnet"}, "weights of alexnet cannot be read"),
         ({"tuned": "head"}, "random weights"),
         ({"tuned": "last"}, "random weights"),
     ],
@@ -251,6 +252,13 @@ def test_files_that_hold_no_weights(
 def test_settings_that_do_not_go_together(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         open_weights(TrainSettings(**{"network": "efficientnet_lite0", **settings}))
+
+
+def test_a_network_without_a_map_takes_no_file_of_timm(tmp_path: Path) -> None:
+    save_file({"conv1.weight": torch.zeros(2)}, tmp_path / "x.safetensors")
+    settings = TrainSettings(network="alexnet", weights=str(tmp_path / "x.safetensors"))
+    with pytest.raises(RecipeError, match="weights of alexnet cannot be read"):
+        open_weights(settings)
 
 
 def test_without_weights_nothing_is_read() -> None:
@@ -312,3 +320,45 @@ def test_depthwise_convolutions_learn_in_float32_on_a_cpu() -> None:
     assert (learning.dtype, answering.dtype) == (torch.float32, torch.bfloat16)
     torch.testing.assert_close(learning, layer(images))
     torch.testing.assert_close(answering.float(), learning, rtol=0.02, atol=0.02)
+
+
+def own_file(folder: Path, **values: Any) -> Path:
+    """The weights of a narrow model of inclinations, as a run leaves them."""
+    torch.manual_seed(1)
+    about = described(
+        network="resnet10",
+        width=0.25,
+        classes=["disc", "star"],
+        size=32,
+        orientations=1,
+        handed=[],
+        preparation={},
+        **{"channels": 3, "mean": [20.0, 21.0, 22.0], "std": [5.0, 6.0, 7.0], **values},
+    )
+    about["groups"][0]["angle"] = "normal"  # type: ignore[index]
+    save_model(Model(about), folder)
+    return folder / "weights.safetensors"
+
+
+def test_a_model_of_another_run_begins_a_training(tmp_path: Path) -> None:
+    file = own_file(tmp_path)
+    settings = TrainSettings(network="resnet10", width=0.25, weights=str(file))
+    weights = open_weights(settings)
+    assert weights is not None
+    network = build_as(settings, classes=4, channels=3, size=32)
+    before = {name: t.clone() for name, t in network.get_submodule("head").state_dict().items()}
+    weights.fill(network)
+    taught = load_model(tmp_path).members[0].get_submodule("features")
+    for name, tensor in network.get_submodule("features").state_dict().items():
+        assert torch.equal(tensor, taught.state_dict()[name]), name
+    for name, tensor in network.get_submodule("head").state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    assert weights.grey_levels(3)[0].tolist() == [20.0, 21.0, 22.0]
+
+
+def test_a_model_of_another_width_does_not_fit(tmp_path: Path) -> None:
+    settings = TrainSettings(network="resnet10", width=0.5, weights=str(own_file(tmp_path)))
+    weights = open_weights(settings)
+    assert weights is not None
+    with pytest.raises(WeightsError, match="of another shape"):
+        weights.fill(build_as(settings, classes=4, channels=3, size=32))

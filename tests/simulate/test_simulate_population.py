@@ -15,15 +15,13 @@ from scipy.stats import kstest
 from morphoscope.errors import RecipeError
 from morphoscope.recipe import SimulateSettings
 from morphoscope.simulate import CLASSES, draw_galaxy
+from morphoscope.simulate.classes import ARM_NUMBERS, AXIAL_RATIO, MAGNITUDE_R, RADIUS_ARCSEC
 from morphoscope.simulate.conditions import draw_conditions
+from morphoscope.simulate.discs import INTRINSIC_AXIAL_RATIO
+from morphoscope.simulate.flaws import FLAWS
 from morphoscope.simulate.galaxy import axial_ratio, truth
-from morphoscope.simulate.population import (
-    ARM_NUMBERS,
-    AXIAL_RATIO,
-    MAGNITUDE_R,
-    RADIUS_ARCSEC,
-    assign_classes,
-)
+from morphoscope.simulate.population import FIXED, assign_classes
+from morphoscope.simulate.view import draw_view
 
 FRACTIONS = st.dictionaries(st.sampled_from(CLASSES), st.floats(0.01, 10), min_size=1)
 
@@ -102,7 +100,7 @@ def test_seeing_and_offsets() -> None:
     assert offsets.mean() == pytest.approx(4 / 3, abs=0.05)
 
 
-@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("kind", FIXED)
 def test_values_stay_in_their_bounds(kind: str) -> None:
     drawn = [draw_galaxy(4, k, kind) for k in range(300)]
     for galaxy in drawn:
@@ -152,3 +150,78 @@ def test_truth_is_null_where_a_galaxy_has_no_such_thing() -> None:
     assert edge_on["bar_fraction"] == 0
     assert spiral["arms"] in ARM_NUMBERS
     assert spiral["pitch_angle_deg"] is not None
+
+
+DISCS = SimulateSettings(size=128, zoom=[0.5, 2.0], inclination="uniform")
+
+
+def test_discs_are_of_every_tilt_and_thickness() -> None:
+    drawn = [draw_galaxy(4, k, "disc", DISCS) for k in range(800)]
+    discs = [galaxy.disc for galaxy in drawn if galaxy.disc]
+    inclinations = np.array([disc.inclination for disc in discs])
+    assert len(discs) == 800
+    assert kstest(inclinations, "uniform", args=(0, 90)).pvalue > 1e-3
+    isotropic = DISCS.model_copy(update={"inclination": "isotropic"})
+    others = [draw_galaxy(4, k, "disc", isotropic).disc for k in range(800)]
+    cosines = np.cos(np.deg2rad([disc.inclination for disc in others if disc]))
+    assert kstest(cosines, "uniform").pvalue > 1e-3
+    q0 = np.array([truth(galaxy)["intrinsic_axial_ratio"] for galaxy in drawn])
+    low, high = INTRINSIC_AXIAL_RATIO
+    assert low - 1e-9 <= q0.min() < 0.1
+    assert 0.3 < q0.max() <= high + 1e-9
+    for galaxy, ratio in zip(drawn, q0, strict=True):
+        row = truth(galaxy)
+        assert row["axial_ratio"] == pytest.approx(axial_ratio(row["inclination"], ratio))
+
+
+def test_discs_carry_what_discs_carry() -> None:
+    rows = [truth(draw_galaxy(4, k, "disc", DISCS)) for k in range(600)]
+
+    def share(column: str) -> float:
+        return float(np.mean([bool(row[column]) for row in rows]))
+
+    assert 0.6 < share("arms") < 0.9
+    assert 0.3 < share("bar_fraction") < 0.5
+    assert 0.08 < share("ring_fraction") < 0.2
+    assert 0.7 < share("tau") < 1
+    assert 0.08 < share("warp") < 0.22
+    assert max(row["bulge_fraction"] for row in rows) <= 0.7
+    assert min(row["bulge_fraction"] for row in rows) < 0.02
+
+
+def test_sizes_are_shares_of_the_cutout_whatever_its_pixels() -> None:
+    for survey in ("sdss", "legacy", "hsc"):
+        settings = DISCS.model_copy(update={"survey": survey})
+        views = [draw_view(4, k, settings) for k in range(200)]
+        shares = [
+            draw_galaxy(4, k, "disc", settings).radius_arcsec / view.pixel_scale / view.size
+            for k, view in enumerate(views)
+        ]
+        assert 0.03 <= min(shares) < 0.04
+        assert 0.17 < max(shares) <= 0.2
+        zooms = [view.pixel_scale / view.native_scale for view in views]
+        assert min(zooms) < 0.6
+        assert max(zooms) > 1.8
+
+
+@pytest.mark.parametrize("kind", ["elliptical", "star", "merger", "bad_image"])
+def test_only_a_disc_that_can_be_measured_has_an_inclination(kind: str) -> None:
+    drawn = [draw_galaxy(4, k, kind, DISCS) for k in range(60)]
+    rows = [truth(galaxy) for galaxy in drawn]
+    assert all(row["inclination"] is None for row in rows)
+    assert {row["class"] for row in rows} == {kind}
+    assert any(galaxy.disc for galaxy in drawn) == (kind in ("merger", "bad_image"))
+    if kind == "merger":
+        assert any(row["tails"] for row in rows)
+        assert any(row["separation_arcsec"] for row in rows)
+
+
+def test_bad_images_are_bad_in_every_way_and_others_as_often_as_asked() -> None:
+    bad = [draw_conditions(4, k, DISCS, "bad_image").flaws.names for k in range(400)]
+    assert all(bad)
+    assert {name for names in bad for name in names} == set(FLAWS)
+    some = DISCS.model_copy(update={"nuisance": 0.2})
+    flawed = [draw_conditions(4, k, some, "disc").flaws for k in range(1000)]
+    assert np.mean([flaws.names != () for flaws in flawed]) == pytest.approx(0.2, abs=0.04)
+    assert not any(flaws.empty for flaws in flawed)
+    assert all(draw_conditions(4, k, DISCS, "disc").flaws.names == () for k in range(100))

@@ -14,18 +14,20 @@ from numpy.typing import NDArray
 from morphoscope.recipe import SimulateSettings
 from morphoscope.simulate import CLASSES, draw_galaxy
 from morphoscope.simulate.bands import nanomaggies
-from morphoscope.simulate.conditions import Conditions, Neighbour, draw_conditions
-from morphoscope.simulate.disc import Frame, paint_disc, smooth_disc
+from morphoscope.simulate.conditions import Conditions, Neighbour
+from morphoscope.simulate.disc import paint_disc
+from morphoscope.simulate.drawing import drawing_of
+from morphoscope.simulate.frame import Frame
 from morphoscope.simulate.galaxy import Arms, Bar, Disc, Galaxy, axial_ratio
-from morphoscope.simulate.population import generator
-from morphoscope.simulate.scene import draw_bands, draw_picture
+from morphoscope.simulate.picture import draw_picture
+from morphoscope.simulate.population import FIXED
+from morphoscope.simulate.scene import draw_bands
+from morphoscope.simulate.streams import generator
 
 Plane = NDArray[np.float32]
 
 LARGE = SimulateSettings(size=256, pixel_scale=0.3)
 NO_PSF = Conditions(psf_fwhm_arcsec=0.0)
-# Sersic profiles without any PSF are drawn by slow integrals; this one does not count.
-SHARP = Conditions(psf_fwhm_arcsec=0.2)
 ARMS = Arms(
     number=2,
     pitch_angle_deg=20.0,
@@ -50,6 +52,11 @@ def disc(inclination: float, thickness: float = 0.2, **parts: object) -> Galaxy:
     return Galaxy(0, "spiral", 16.0, 4.0, q, 30.0, 0.5, disc=whole)
 
 
+def painted(galaxy: Galaxy, frame: Frame) -> Plane:
+    """A disc in r as no atmosphere has blurred it."""
+    return paint_disc(galaxy, frame, ("g", "r")).bands["r"]
+
+
 def positions(image: Plane, scale: float = 0.3) -> tuple[Plane, Plane]:
     """Distance of each pixel from the middle, right and up (arcsec)."""
     along = (np.arange(image.shape[0]) - (image.shape[0] - 1) / 2) * scale
@@ -71,7 +78,7 @@ def moments(image: Plane) -> tuple[float, float, float]:
 @settings(max_examples=15, deadline=None)
 @given(st.floats(0.25, 0.95), st.floats(0, 180))
 def test_axial_ratio_and_angle_of_a_smooth_galaxy(q: float, angle: float) -> None:
-    measured, direction, _ = moments(draw_bands(smooth(q, angle, radius=3.0), LARGE, SHARP)["r"])
+    measured, direction, _ = moments(draw_bands(smooth(q, angle, radius=3.0), LARGE, NO_PSF)["r"])
     assert measured == pytest.approx(q, abs=0.01)
     assert abs((direction - angle + 90) % 180 - 90) < 1
 
@@ -101,7 +108,7 @@ def test_an_edge_on_disc_falls_off_as_sech_squared(thickness: float) -> None:
 @pytest.mark.parametrize("q", [1.0, 0.5])
 def test_half_the_light_is_inside_the_half_light_ellipse(n: float, q: float) -> None:
     galaxy = smooth(q, angle=90.0, n=n, radius=3.0)
-    image = draw_bands(galaxy, LARGE, SHARP)["r"]
+    image = draw_bands(galaxy, LARGE, NO_PSF)["r"]
     x, y = positions(image)
     inside = image[np.hypot(x, y / q) < galaxy.radius_arcsec].sum()
     assert inside / nanomaggies(16.0) == pytest.approx(0.5, abs=0.015)
@@ -113,7 +120,7 @@ def test_half_the_light_of_a_face_on_disc() -> None:
     assert inside / nanomaggies(16.0) == pytest.approx(0.5, abs=0.01)
 
 
-@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("kind", FIXED)
 def test_flux_is_the_magnitude(kind: str) -> None:
     for index in range(3):
         galaxy = replace(draw_galaxy(3, index, kind), radius_arcsec=2.0)
@@ -123,8 +130,8 @@ def test_flux_is_the_magnitude(kind: str) -> None:
 
 def test_arms_keep_the_radial_profile() -> None:
     frame = Frame(300, 0.2)
-    plain = paint_disc(disc(0), frame)["r"]
-    armed = paint_disc(disc(0, arms=ARMS), frame)["r"]
+    plain = painted(disc(0), frame)
+    armed = painted(disc(0, arms=ARMS), frame)
     radius = np.hypot(*positions(plain, 0.2))
     for inner in range(2, 12):
         ring = (radius >= inner) & (radius < inner + 1)
@@ -136,7 +143,7 @@ def test_arms_keep_the_radial_profile() -> None:
 @pytest.mark.parametrize("winding", [-1, 1])
 def test_arms_are_as_many_and_as_tightly_wound_as_said(number: int, winding: int) -> None:
     arms = replace(ARMS, number=number, winding=winding)
-    image = paint_disc(disc(0, arms=arms), Frame(400, 0.1))["r"]
+    image = painted(disc(0, arms=arms), Frame(400, 0.1))
     x, y = positions(image, 0.1)
     radius, azimuth = np.hypot(x, y), np.arctan2(y, x)
     phases = []
@@ -160,17 +167,17 @@ def test_arms_are_bluer_than_the_disc() -> None:
 
 def test_patches_are_in_the_arms_and_keep_the_light() -> None:
     frame = Frame(300, 0.2)
-    even = paint_disc(disc(20, arms=ARMS), frame)["r"]
-    patchy = paint_disc(disc(20, arms=replace(ARMS, patchiness=0.8)), frame)["r"]
-    assert patchy.sum() == pytest.approx(even.sum(), rel=1e-4)
+    even = painted(disc(20, arms=ARMS), frame)
+    patchy = painted(disc(20, arms=replace(ARMS, patchiness=0.8)), frame)
+    assert patchy.sum() == pytest.approx(even.sum(), rel=3e-3)
     assert np.abs(patchy - even).sum() > 0.05 * even.sum()
 
 
 def test_a_bar_lies_in_the_disc() -> None:
     bar = Bar(fraction=0.15, radius_arcsec=3.0)
     frame = Frame(300, 0.2)
-    barred = paint_disc(disc(0, bar=bar, arms=replace(ARMS, contrast=0.0)), frame)["r"]
-    only_bar = barred - 0.85 * smooth_disc(disc(0), frame)
+    barred = painted(disc(0, bar=bar, arms=replace(ARMS, contrast=0.0)), frame)
+    only_bar = barred - 0.85 * painted(disc(0), frame)
     assert only_bar.sum() == pytest.approx(0.15, rel=0.01)
     assert moments(only_bar)[0] == pytest.approx(0.3, abs=0.02)
     radius = np.hypot(*positions(only_bar, 0.2))
@@ -223,15 +230,9 @@ def test_a_picture_is_the_right_way_up() -> None:
 
 @pytest.mark.parametrize("kind", CLASSES)
 def test_a_picture_is_decided_by_seed_and_index(kind: str) -> None:
-    small = SimulateSettings(size=48)
-
-    def draw(seed: int, index: int) -> NDArray[np.uint8]:
-        conditions = draw_conditions(seed, index, small)
-        galaxy = draw_galaxy(seed, index, kind)
-        return draw_picture(galaxy, small, conditions, generator(seed, index, 2))
-
-    first = draw(1, 17)
-    others = [draw(1, 18), draw(2, 17)]
-    np.testing.assert_array_equal(first, draw(1, 17))
+    small = SimulateSettings(size=48, nuisance=0.2, variety=0.5)
+    first = drawing_of(1, 17, kind, small).picture
+    others = [drawing_of(1, 18, kind, small).picture, drawing_of(2, 17, kind, small).picture]
+    np.testing.assert_array_equal(first, drawing_of(1, 17, kind, small).picture)
     assert first.shape == (48, 48, 3)
     assert all((first != other).mean() > 0.3 for other in others)

@@ -19,6 +19,7 @@ from morphoscope.acquire.rows import (
 )
 from morphoscope.catalog import TABLE_SUFFIXES, free_names, nearest, read_table
 from morphoscope.errors import CatalogueError, SourceError
+from morphoscope.images import files_of
 from morphoscope.provenance import file_digest
 from morphoscope.recipe import AcquireSettings
 
@@ -138,10 +139,11 @@ def _pair_by_file(
     if ids is None:
         short = names_of(sorted(named), base)
         ids = pl.Series([short[file] if file else None for file in files], dtype=pl.String)
-    found = {file for file in named if file in listed or Path(file.split("::")[0]).is_file()}
+    there = {file: [file] if file in listed else files_of(file) for file in named}
     frame = frame.with_columns(ids.alias("id_str"), pl.Series("file_loc", files, dtype=pl.String))
-    usable, rejects = sort_out(frame, pl.Series([file in found for file in files]))
-    return usable, images_without_label(rejects, sorted(listed - named))
+    usable, rejects = sort_out(frame, pl.Series([bool(file and there[file]) for file in files]))
+    known = {path for paths in there.values() for path in paths}
+    return usable, images_without_label(rejects, sorted(listed - known))
 
 
 def _absolute(base: str, name: str | None) -> str | None:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
+from morphoscope.bundle.angle_card import angle_head, angle_limits, angle_scores
+
 __all__ = ["card"]
 
 SPLITS = ("train", "validation", "test")
@@ -20,6 +22,14 @@ SHOWN_SCORES = {
 CLASS_SCORES = ("precision", "recall", "f1")
 FEW = 50
 NO_WIDTH = 1e-9
+ANSWERS = {
+    "classes": ["probabilities = model.predict(np.stack([image]))"],
+    "inclination": [
+        "answers = model.predict(np.stack([image]))",
+        "inclination = answers[:, len(model.classes)]",
+        "low, high = model.intervals(answers, 0.68)",
+    ],
+}
 # An underscore inside a word, as in edge_on, is no markup.
 MARKUP = re.compile(r"[\\`*|~$\[\]]|(?<![^\W_])_|_(?![^\W_])")
 
@@ -32,18 +42,29 @@ def card(manifest: dict[str, Any]) -> str:
 
 def _head(manifest: dict[str, Any]) -> list[str]:
     recipe = manifest["provenance"]["recipe"]
-    accuracy, baseline = manifest["scores"]["scores"]["accuracy"], manifest["scores"]["baseline"]
+    said = _class_head if manifest["task"] == "classes" else _angle_head
     return [
         f"# {manifest['name']}",
         "",
-        recipe["export"]["description"] or recipe["description"] or "A galaxy classifier.",
+        recipe["export"]["description"] or recipe["description"] or "A model of galaxies.",
         "",
+        *said(manifest),
+        f"- **Model id** `{manifest['id']}`; every catalogue made with it carries this id.",
+    ]
+
+
+def _angle_head(manifest: dict[str, Any]) -> list[str]:
+    return angle_head(manifest["scores"], [_plain(name) for name in manifest["classes"]])
+
+
+def _class_head(manifest: dict[str, Any]) -> list[str]:
+    accuracy, baseline = manifest["scores"]["scores"]["accuracy"], manifest["scores"]["baseline"]
+    return [
         f"- **It answers** with one of {len(manifest['classes'])} classes: "
         f"{', '.join(map(_plain, manifest['classes']))}; and with a probability for each.",
         f"- **It is right** for {_interval(accuracy)} of {accuracy['n']:,} test images that it "
         f"never saw; always answering *{_plain(baseline['class'])}* would be right "
         f"for {baseline['accuracy']:.3f}.",
-        f"- **Model id** `{manifest['id']}`; every catalogue made with it carries this id.",
     ]
 
 
@@ -65,7 +86,7 @@ def _use(manifest: dict[str, Any]) -> list[str]:
         "",
         f'model = open_bundle("{name}")',
         'image = prepare_file("galaxy.jpg", model.preparation)',
-        "probabilities = model.predict(np.stack([image]))",
+        *ANSWERS[manifest["task"]],
         "```",
         "",
         f"Images are prepared for it so: {_preparation(manifest['preparation'])}. "
@@ -93,13 +114,25 @@ def _preparation(settings: dict[str, Any]) -> str:
         words = [f"pixels {first} to {end - 1} of each side of {of} (in proportion on others)"]
     words.append(f"made square ({settings['pad']} padding)")
     words.append(f"resized to {settings['size']} × {settings['size']} pixels")
-    words.append(
-        {"rgb": "colour", "grey": "grey", "mean": "mean of the colours"}[settings["channels"]]
-    )
+    words.append(_channels(settings))
     for key in ("denoise", "stretch"):
         if settings[key] != "none":
             words.append(f"{key} {settings[key]}")
     return ", ".join(words)
+
+
+def _channels(settings: dict[str, Any]) -> str:
+    """Channels in words: of bands with all that the files are asked for."""
+    if settings["channels"] != "bands":
+        return {"rgb": "colour", "grey": "grey", "mean": "mean of the colours"}[
+            settings["channels"]
+        ]
+    words = f"the bands {', '.join(settings['bands'])} in this order"
+    if settings["unit"]:
+        words += f", in {settings['unit']} a pixel"
+    if settings["pixel_scale"]:
+        words += f", at {settings['pixel_scale']:g} arcsec a pixel; files of others are refused"
+    return words
 
 
 def _training(manifest: dict[str, Any]) -> list[str]:
@@ -139,6 +172,8 @@ def _networks(kind: dict[str, Any]) -> str:
 
 def _scores(manifest: dict[str, Any]) -> list[str]:
     found = manifest["scores"]
+    if manifest["task"] != "classes":
+        return angle_scores(found)
     overall = [
         [label, _interval(found["scores"][key])]
         for key, label in SHOWN_SCORES.items()
@@ -167,6 +202,8 @@ def _scores(manifest: dict[str, Any]) -> list[str]:
 
 
 def _limits(manifest: dict[str, Any]) -> list[str]:
+    if manifest["task"] != "classes":
+        return ["## What it cannot do", "", *angle_limits()]
     support = {name: row["support"] for name, row in manifest["scores"]["per_class"].items()}
     few = [f"{_plain(name)} ({n})" for name, n in support.items() if n < FEW]
     lines = [

@@ -26,8 +26,11 @@ __all__ = ["calibrated", "write_graph"]
 EXAMPLE = 2
 
 
-def calibrated(model: nn.Module, temperature: float) -> nn.Module:
-    """Wrap a model, which gives the logarithm of probabilities, to give calibrated ones."""
+def calibrated(model: nn.Module, temperature: float, classes: int | None = None) -> nn.Module:
+    """Wrap a model, which gives the logarithm of probabilities, to give calibrated ones.
+
+    What it says beside its ``classes`` (none: all are), as inclinations, stays.
+    """
     import torch
     from torch import nn
 
@@ -37,12 +40,23 @@ def calibrated(model: nn.Module, temperature: float) -> nn.Module:
             self.model = model
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return torch.softmax(self.model(images) / temperature, dim=1)
+            answers = self.model(images)
+            if classes is None:
+                return torch.softmax(answers / temperature, dim=1)
+            probabilities = torch.softmax(answers[:, :classes] / temperature, dim=1)
+            return torch.cat([probabilities, answers[:, classes:]], 1)
 
     return Calibrated().eval()
 
 
-def write_graph(model: nn.Module, shape: tuple[int, int, int], graph: Path, weights: Path) -> None:
+def write_graph(
+    model: nn.Module,
+    shape: tuple[int, int, int],
+    graph: Path,
+    weights: Path,
+    *,
+    pixel: str = "uint8",
+) -> None:
     """Write the ONNX graph of a calibrated model and, beside it, its weights.
 
     Parameters
@@ -53,6 +67,8 @@ def write_graph(model: nn.Module, shape: tuple[int, int, int], graph: Path, weig
         Shape ``(channel, y, x)`` of one image.
     graph, weights
         Files to write, in one folder.
+    pixel
+        Type of the images' pixels, as ``uint8``.
 
     Raises
     ------
@@ -61,7 +77,7 @@ def write_graph(model: nn.Module, shape: tuple[int, int, int], graph: Path, weig
     """
     from morphoscope.networks import plain
 
-    proto = _trace(plain(model), shape)
+    proto = _trace(plain(model), shape, pixel)
     tensors = [t for t in proto.graph.initializer if t.dims and t.data_type == t.FLOAT]
     places = _write_weights(tensors, weights)
     for tensor in tensors:
@@ -70,11 +86,11 @@ def write_graph(model: nn.Module, shape: tuple[int, int, int], graph: Path, weig
     graph.write_bytes(proto.SerializeToString(deterministic=True))
 
 
-def _trace(model: nn.Module, shape: tuple[int, int, int]) -> Any:
+def _trace(model: nn.Module, shape: tuple[int, int, int], pixel: str) -> Any:
     import torch
 
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    example = torch.zeros((EXAMPLE, *shape), dtype=torch.uint8)
+    example = torch.zeros((EXAMPLE, *shape), dtype=getattr(torch, pixel))
     try:
         with warnings.catch_warnings():
             # The exporter warns of its own innards.

@@ -13,7 +13,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from morphoscope.errors import BundleError
-from morphoscope.prepare.pixels import channel_count
+from morphoscope.inclination import apply_intervals
+from morphoscope.prepare.pixels import channel_count, pixel_type
 from morphoscope.provenance import file_digest, settings_digest
 from morphoscope.recipe import PrepareSettings
 
@@ -30,6 +31,8 @@ GRAPH = "model.onnx"
 WEIGHTS = "weights.safetensors"
 # Larger batches gain nothing on a CPU: the shipped model takes 0.5 GB with 16, 0.8 GB with 32.
 BATCH = 16
+# Columns that a model of inclinations adds: inclination, half-widths below and above.
+ANGLES = 3
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,34 @@ class Bundle:
     def _session(self) -> InferenceSession:
         return _open_session(self.folder / GRAPH, self.threads)
 
-    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Calibrated probabilities of prepared images.
+    @property
+    def task(self) -> str:
+        """What the model answers with: ``classes``, or ``inclination`` beside them."""
+        return str(self.manifest["task"])
+
+    def intervals(
+        self, answers: NDArray[np.float32], coverage: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Ends of the intervals (deg) of inclinations that `predict` gave.
+
+        Parameters
+        ----------
+        answers
+            As from `predict`, ``(n, class + 3)``.
+        coverage
+            One of those that the model was calibrated for, as 0.68.
+
+        Returns
+        -------
+        tuple
+            Lower and upper ends ``(n,)``.
+        """
+        value, below, above = answers[:, len(self.classes) :].astype(np.float64).T
+        found = self.manifest["calibration"]["intervals"]
+        return apply_intervals(found, value, below, above, coverage)
+
+    def predict(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Calibrated probabilities of prepared images, and their inclinations.
 
         Parameters
         ----------
@@ -95,20 +124,24 @@ class Bundle:
         Returns
         -------
         numpy.ndarray
-            Shape ``(n, class)``; rows sum to one.
+            Shape ``(n, class)``; rows sum to one. A model of inclinations gives three columns
+            more: inclination (deg) and its half-widths below and above, not yet calibrated, see
+            `intervals`.
 
         Raises
         ------
         BundleError
             The images have another shape or type than the model takes.
         """
-        if images.ndim != 4 or images.shape[1:] != self.shape or images.dtype != np.uint8:
+        expected = pixel_type(self.preparation)
+        if images.ndim != 4 or images.shape[1:] != self.shape or images.dtype != expected:
             raise BundleError(
                 f"images are {images.dtype} of shape {images.shape}",
-                expected=f"uint8 of shape (n, {', '.join(map(str, self.shape))})",
+                expected=f"{expected} of shape (n, {', '.join(map(str, self.shape))})",
                 do="prepare them with the bundle's own preparation",
             )
-        answers = [np.empty((0, len(self.classes)), np.float32)]
+        columns = len(self.classes) + (ANGLES if self.task == "inclination" else 0)
+        answers = [np.empty((0, columns), np.float32)]
         for start in range(0, len(images), BATCH):
             (answer,) = self._session.run(None, {"images": images[start : start + BATCH]})
             answers.append(answer)

@@ -26,7 +26,16 @@ __all__ = ["LARGEST_DIFFERENCE", "export"]
 
 LARGEST_DIFFERENCE = 1e-4
 COMPARED_IMAGES = 128
+DEGREES = 100.0
 LIBRARIES = ("torch", "onnx", "onnxscript", "safetensors")
+# What is taken over from ``metrics.json``.
+SCORES = {
+    "classes": ("n_test", "interval", "baseline", "scores", "per_class", "confused"),
+    "inclination": (
+        *("n_test", "interval", "headline", "headline_rule", "scores", "thirds", "formula"),
+        *("others", "reject"),
+    ),
+}
 STAGES = ("acquire", "clean", "split", "prepare", "train", "evaluate")
 
 
@@ -67,20 +76,22 @@ def export(recipe: Recipe, *, run: Path, out: Path) -> dict[str, Any]:
     metrics = _read_json(run / "evaluate" / "metrics.json")
     calibration = _read_json(run / "evaluate" / "calibration.json")
     store = open_store(run / "prepare", recipe.prepare)
-    model = calibrated(load_model(run / "train" / "model"), float(calibration["temperature"]))
+    trained = load_model(run / "train" / "model")
+    model = calibrated(trained, float(calibration["temperature"]), len(trained.classes))
     out.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(out)
     with atomic_path(out / name) as folder:
         folder.mkdir()
-        write_graph(model, store.images.shape[1:], folder / GRAPH, folder / WEIGHTS)
+        pixel = str(store.images.dtype)
+        write_graph(model, store.images.shape[1:], folder / GRAPH, folder / WEIGHTS, pixel=pixel)
         manifest: dict[str, Any] = {
             "format": FORMAT,
             "name": name,
-            "task": "classes",
+            "task": recipe.task,
             "classes": store.classes,
             "preparation": store.settings.model_dump(),
             "calibration": calibration,
-            "scores": _scores(metrics),
+            "scores": _scores(metrics, recipe.task),
             "files": {file: file_digest(folder / file) for file in (GRAPH, WEIGHTS)},
             "provenance": _provenance(recipe, run, store),
         }
@@ -131,9 +142,8 @@ def _remove_leftovers(out: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _scores(metrics: dict[str, Any]) -> dict[str, Any]:
-    kept = ("n_test", "interval", "baseline", "scores", "per_class", "confused")
-    return {"split": "test", **{key: metrics[key] for key in kept}}
+def _scores(metrics: dict[str, Any], task: str) -> dict[str, Any]:
+    return {"split": "test", **{key: metrics[key] for key in SCORES[task]}}
 
 
 def _provenance(recipe: Recipe, run: Path, store: Store) -> dict[str, Any]:
@@ -173,7 +183,7 @@ def _counts(store: Store, split: str) -> dict[str, int]:
 
 
 def _compare(folder: Path, model: nn.Module, store: Store) -> float:
-    """Largest difference of a probability between the bundle and the trained model."""
+    """Largest difference of a probability, or of 100°, between the bundle and the trained model."""
     import torch
 
     images = store.gather(store.rows("validation")[:COMPARED_IMAGES])
@@ -181,7 +191,9 @@ def _compare(folder: Path, model: nn.Module, store: Store) -> float:
         expected = np.concatenate(
             [model(torch.from_numpy(images[i : i + 32])) for i in range(0, len(images), 32)]
         )
-    difference = float(np.abs(open_bundle(folder).predict(images) - expected).max())
+    apart = np.abs(open_bundle(folder).predict(images) - expected)
+    apart[:, len(store.classes) :] /= DEGREES
+    difference = float(apart.max())
     if not difference <= LARGEST_DIFFERENCE:
         raise BundleError(
             f"a probability of the bundle differs by {difference:.2g} from the trained model's",

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from morphoscope.catalog import atomic_path, free_names, read_catalogue, write_catalogue
+from morphoscope.clean.angles import with_inclinations
 from morphoscope.clean.checks import Look, Shard, look_at_shard
 from morphoscope.clean.duplicates import find_duplicates
 from morphoscope.clean.labels import classify, compare_counts
@@ -55,6 +56,9 @@ def clean(settings: CleanSettings, *, catalogue: Path, out: Path, engine: Engine
     labels = classify(source.frame.lazy(), settings)
     warnings = compare_counts(labels, settings)
     frame = _with_labels(source.frame, labels, settings)
+    if settings.inclination:
+        disc = settings.classes[0].name if settings.classes else None
+        frame = with_inclinations(frame, settings.inclination, disc)
     labelled = frame.filter(pl.col("reason").is_null())
     looked = _with_looks(labelled, settings, out / SHARDS, engine)
     rejects = pl.concat(
@@ -68,6 +72,8 @@ def clean(settings: CleanSettings, *, catalogue: Path, out: Path, engine: Engine
     _require_images(kept, rejects, labels)
     classes = _in_order(kept, settings, source.metadata)
     metadata = {**source.metadata, "classes": classes}
+    if settings.inclination:
+        metadata["task"] = "inclination"
     write_catalogue(out / "rejects.parquet", _carried(catalogue, rejects), metadata)
     write_catalogue(out / "catalogue.parquet", kept, metadata)
     shutil.rmtree(out / SHARDS, ignore_errors=True)

@@ -18,6 +18,7 @@ __all__ = [
     "Look",
     "Shard",
     "blank",
+    "empty",
     "look_at_shard",
     "pixel_sha256",
     "saturated",
@@ -55,6 +56,11 @@ def saturated(pixels: Pixels, settings: CleanSettings) -> bool:
     return True
 
 
+def empty(pixels: Pixels, settings: CleanSettings) -> bool:
+    """Whether no pixel was measured: of floats, none is finite."""
+    return pixels.dtype != np.uint8 and not bool(np.isfinite(pixels).any())
+
+
 def blank(pixels: Pixels, settings: CleanSettings) -> bool:
     """Whether the image is flat.
 
@@ -64,7 +70,7 @@ def blank(pixels: Pixels, settings: CleanSettings) -> bool:
     """
     if pixels.dtype != np.uint8:
         finite = pixels[np.isfinite(pixels)]
-        return not finite.size or bool(finite.min() == finite.max())
+        return bool(finite.size) and bool(finite.min() == finite.max())
     # Here, so that classes can be given to a table without loading what decodes images.
     import cv2
 
@@ -76,6 +82,7 @@ def blank(pixels: Pixels, settings: CleanSettings) -> bool:
 CHECKS: dict[str, Callable[[Pixels, CleanSettings], bool]] = {
     "wrong_size": wrong_size,
     "too_small": too_small,
+    "empty": empty,
     "saturated": saturated,
     "blank": blank,
 }

@@ -50,6 +50,7 @@ def compare_variants(recipe: Recipe, run: Path) -> dict[str, Any]:
     TrainingError
         Fewer than two variants could be trained.
     """
+    _require_classes(recipe)
     base = base_recipe(recipe)
     entries = [Entry(name, own) for name, own in variant_recipes(base).items()]
     out = run / "compare"
@@ -66,6 +67,15 @@ def compare_variants(recipe: Recipe, run: Path) -> dict[str, Any]:
         _train(entries, failed, base.compare.seeds, out / "trainings")
         _require_two(entries, failed)
         return conclude_from(base, entries, failed, out)
+
+
+def _require_classes(recipe: Recipe) -> None:
+    if recipe.task != "classes":
+        raise RecipeError(
+            "compare knows classes only, and the recipe measures inclinations",
+            expected="a recipe without clean.inclination",
+            do="train each variant with `morphoscope run` and another --out",
+        )
 
 
 def _prepare(job: Job, entries: list[Entry], failed: dict[str, str], out: Path) -> None:

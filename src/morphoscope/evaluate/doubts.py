@@ -216,6 +216,9 @@ def _preparation(folder: Path) -> PrepareSettings:
         settings = PrepareSettings.model_validate(described["preparation"])
     except (OSError, ValueError, KeyError):
         settings = PrepareSettings()
+    if settings.channels == "bands":
+        # Refuses cutouts that are much smaller than what they are to become.
+        return settings
     return settings.model_copy(update={"size": SIDE, "denoise": "none"})
 
 

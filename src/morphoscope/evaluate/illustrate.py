@@ -146,7 +146,7 @@ def _classes(shown: Shown) -> dict[str, dict[str, Any]]:
 
 def _mean_picture(store: Store, rows: Integers) -> str:
     some = rows[np.linspace(0, len(rows) - 1, min(200, len(rows))).astype(int)]
-    mean = store.images[some].mean(0)
+    mean = store.pictures(some).mean(0)
     # The mean of faint images is fainter still; its brightest pixel is set to white.
     mean = mean * (255 / max(float(mean.max()), 1.0))
     return embed(to_picture(np.rint(mean).astype(np.uint8)), side=SMALL)
@@ -188,7 +188,7 @@ def _heat(
 
 
 def _looks(shown: Shown, positions: Integers, heat: NDArray[np.float32]) -> str:
-    mean = shown.store.images[shown.rows[positions]].mean(0)
+    mean = shown.store.pictures(shown.rows[positions]).mean(0)
     mean = mean * (255 / max(float(mean.max()), 1.0))
     picture = to_picture(np.rint(mean).astype(np.uint8))
     average = heat.mean(0)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from morphoscope.prepare.views import as_pictures
 
 __all__ = ["embed", "overlay", "tiles", "to_picture"]
 
@@ -15,11 +18,12 @@ Picture = NDArray[np.uint8]
 QUALITY = 88
 
 
-def to_picture(prepared: NDArray[np.uint8]) -> Picture:
-    """Prepared image ``(channel, y, x)`` as ``(y, x, 3)`` RGB."""
-    if len(prepared) == 3:
-        return np.ascontiguousarray(prepared.transpose(1, 2, 0))
-    return np.repeat(prepared[0][..., None], 3, axis=2)
+def to_picture(prepared: NDArray[Any]) -> Picture:
+    """Prepared image ``(channel, y, x)``, of any type, as ``(y, x, 3)`` RGB."""
+    (shown,) = as_pictures(prepared[None])
+    if len(shown) == 3:
+        return np.ascontiguousarray(shown.transpose(1, 2, 0))
+    return np.repeat(shown[0][..., None], 3, axis=2)
 
 
 def embed(picture: Picture, *, side: int = 0, lossless: bool = False) -> str:

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from morphoscope.evaluate.shapes import measure_shapes
+from morphoscope.prepare.views import as_pictures
 
 __all__ = ["chi_square_tail", "examples", "picture_properties", "weak_spots"]
 
@@ -100,21 +101,22 @@ def _median(values: Floats) -> float | None:
     return float(np.median(finite)) if len(finite) else None
 
 
-def picture_properties(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> pl.DataFrame:
+def picture_properties(images: NDArray[Any], rows: NDArray[np.int64]) -> pl.DataFrame:
     """Properties that every prepared picture has: grey levels, and the galaxy's shape.
 
     Parameters
     ----------
     images
-        Prepared images, shape ``(n, channel, y, x)``.
+        Prepared images, shape ``(n, channel, y, x)``; measured as they are shown.
     rows
         Which of them.
     """
-    parts = [_measured(images[rows[first : first + BLOCK]]) for first in range(0, len(rows), BLOCK)]
+    blocks = [rows[first : first + BLOCK] for first in range(0, len(rows), BLOCK)]
+    parts = [_measured(as_pictures(images[block])) for block in blocks]
     names = ("mean grey level", "spread of grey levels", "grey level at the edge")
     columns = np.concatenate(parts, axis=1)
     grey = pl.DataFrame({f"picture: {name}": v for name, v in zip(names, columns, strict=True)})
-    shapes = [measure_shapes(images[rows[i : i + BLOCK]]) for i in range(0, len(rows), BLOCK)]
+    shapes = [measure_shapes(as_pictures(images[block])) for block in blocks]
     return grey.hstack(pl.concat(shapes))
 
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import errno
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from morphoscope.errors import ImageError, MissingDependencyError
+from morphoscope.images.bands import Demand, read_planes
 from morphoscope.images.fits import fits_size, read_fits
 from morphoscope.images.formats import (
     HEAD_BYTES,
@@ -29,16 +29,33 @@ from morphoscope.images.formats import (
     refuse_large,
 )
 from morphoscope.images.hdf5 import hdf5_size, read_hdf5
+from morphoscope.images.naming import (
+    BAND,
+    HDF5_ROW,
+    band_name,
+    file_of_any_band,
+    files_of,
+    split_hdu,
+)
 from morphoscope.images.rasters import decode
 
-__all__ = ["IMAGE_SUFFIXES", "LARGEST_PIXELS", "image_size", "read_image"]
+__all__ = [
+    "BAND",
+    "HDF5_ROW",
+    "IMAGE_SUFFIXES",
+    "LARGEST_PIXELS",
+    "band_name",
+    "files_of",
+    "image_size",
+    "read_bands",
+    "read_image",
+]
 
 # To be met by ``name.lower().endswith``: two of them have two parts.
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"}
     | {".fits", ".fit", ".fts", ".fits.gz", ".fits.fz"}
 )
-HDF5_ROW = re.compile(r"(?P<file>.+)::(?P<dataset>[^\[\]]+)\[(?P<index>\d+)\]")
 ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG})
 
 
@@ -48,7 +65,9 @@ def read_image(file_loc: str, *, at_least: int = 0, largest_pixels: int = LARGES
     Parameters
     ----------
     file_loc
-        A path, or ``file.h5::dataset[index]`` for one row of an HDF5 dataset.
+        A path; ``file.h5::dataset[index]`` for one row of an HDF5 dataset; ``file.fits[SCI]`` or
+        ``file.fits[2]`` for another than the first image of a FITS file. Where ``{band}`` stands
+        for bands, the first file there is; `read_bands` reads them all.
     at_least
         Smallest side that is still useful (pixels): a JPEG may be decoded at 1/2, 1/4 or 1/8 of
         its scale as long as both sides keep as many, and its colour, if stored at half the
@@ -67,8 +86,8 @@ def read_image(file_loc: str, *, at_least: int = 0, largest_pixels: int = LARGES
     Raises
     ------
     ImageError
-        ``reason`` is ``missing``, ``empty``, ``truncated``, ``too_large``, ``not_an_image`` or
-        ``unreadable``.
+        ``reason`` is ``missing``, ``empty``, ``truncated``, ``too_large``, ``not_an_image``,
+        ``wrong_hdu`` or ``unreadable``.
 
     Examples
     --------
@@ -79,9 +98,10 @@ def read_image(file_loc: str, *, at_least: int = 0, largest_pixels: int = LARGES
         row = HDF5_ROW.fullmatch(file_loc)
         if row:
             return read_hdf5(row["file"], row["dataset"], int(row["index"]), largest_pixels)
-        kind, data = _content(file_loc, largest_pixels)
+        path, hdu = split_hdu(file_of_any_band(file_loc))
+        kind, data = _content(path, largest_pixels)
         if kind is None:
-            return read_fits(file_loc, largest_pixels)
+            return read_fits(path, hdu, largest_pixels)
         ny, nx = header_size(kind, data)
         refuse_large(ny * nx, largest_pixels, "pixels")
         return decode(kind, data, at_least)
@@ -99,13 +119,83 @@ def image_size(file_loc: str) -> tuple[int, int]:
         row = HDF5_ROW.fullmatch(file_loc)
         if row:
             return hdf5_size(row["file"], row["dataset"])
-        kind, data = _content(file_loc, LARGEST_PIXELS)
-        return fits_size(file_loc) if kind is None else header_size(kind, data)
+        path, hdu = split_hdu(file_of_any_band(file_loc))
+        kind, data = _content(path, LARGEST_PIXELS)
+        return fits_size(path, hdu) if kind is None else header_size(kind, data)
 
 
-def _content(file_loc: str, largest_pixels: int) -> tuple[Kind | None, bytes]:
+def read_bands(
+    file_loc: str,
+    bands: Sequence[str],
+    *,
+    planes: Sequence[str] = (),
+    unit: str = "",
+    pixel_scale: float = 0.0,
+    mask_bits: int = -1,
+    largest_pixels: int = LARGEST_PIXELS,
+) -> Pixels:
+    """Read bands of one galaxy by name from FITS, in one unit, and refuse what is not as asked.
+
+    Parameters
+    ----------
+    file_loc
+        A FITS file with a cube whose header names its planes (``BANDS``, or ``BAND1`` …), or with
+        one image a band (``BAND``, ``FILTER`` or ``EXTNAME``); ``file.fits[NAME]`` chooses one of
+        its images. With ``{band}`` in it, one file a band.
+    bands
+        Bands in the order wanted. Names of surveys in them do not count (HSC-G is g).
+    planes
+        Bands of the planes of a cube whose header names none.
+    unit
+        Unit wanted of the flux of a pixel, see `morphoscope.images.units.flux_factor`; empty: the
+        values as they are.
+    pixel_scale
+        Pixel scale that each band must have, to 10 % (arcsec/pixel); 0: any.
+    mask_bits
+        Bits of an extension ``MASK`` or ``DQ`` whose pixels are left out; -1: all, or those of
+        defects where its header names planes; 0: it is not read.
+    largest_pixels
+        Most pixels (ny × nx) that an image may have.
+
+    Returns
+    -------
+    numpy.ndarray
+        (ny, nx, band) float32, row 0 on top, NaN where a pixel is masked or not finite.
+
+    Raises
+    ------
+    ImageError
+        As for `read_image`; or ``reason`` is ``not_multiband`` (no FITS), ``missing_band``,
+        ``wrong_size`` (bands of different sizes), ``no_unit``, ``wrong_unit``, ``no_scale``,
+        ``wrong_scale`` or ``wrong_mask``.
+
+    Examples
+    --------
+    >>> read_bands("galaxy.fits", ("g", "r", "i"), unit="nanomaggy").shape  # doctest: +SKIP
+    (64, 64, 3)
+    """
+    with _translated(file_loc):
+        _require_fits(file_loc, largest_pixels)
+        demand = Demand(tuple(bands), tuple(planes), unit, pixel_scale, mask_bits, largest_pixels)
+        return read_planes(file_loc, demand)
+
+
+def _require_fits(file_loc: str, largest_pixels: int) -> None:
+    row = HDF5_ROW.fullmatch(file_loc)
+    path, _ = split_hdu(file_of_any_band(file_loc))
+    kind = None if row else _content(path, largest_pixels)[0]
+    if row or kind:
+        raise ImageError(
+            f"it is {kind.name if kind else 'HDF5'}, which has no named bands",
+            reason="not_multiband",
+            expected="FITS",
+            do="give FITS images, or a recipe whose prepare.channels is 'rgb' or 'grey'",
+        )
+
+
+def _content(path: str, largest_pixels: int) -> tuple[Kind | None, bytes]:
     """Kind of raster and all bytes of a file; None and only its beginning for FITS."""
-    with Path(file_loc).open("rb") as handle:
+    with Path(path).open("rb") as handle:
         head = handle.read(HEAD_BYTES)
         kind = kind_of(head)
         if kind is None:

@@ -14,37 +14,43 @@ import numpy as np
 from morphoscope.errors import ImageError
 from morphoscope.images.formats import VALUES_PER_PIXEL, Pixels, refuse_large
 
-__all__ = ["fits_size", "read_fits"]
+__all__ = ["as_cube", "chosen", "fits_size", "holds_image", "open_fits", "read_fits", "values_of"]
 
 GZIP, SIGNATURE = b"\x1f\x8b", b"SIMPLE  ="
 
 
-def fits_size(file_loc: str) -> tuple[int, int]:
-    """Size ``(ny, nx)`` of the first image of a FITS file."""
-    with _first_image(file_loc) as hdu:
-        return _as_cube(hdu.shape)[1:]
+def fits_size(path: str, hdu: str = "") -> tuple[int, int]:
+    """Size ``(ny, nx)`` of one image of a FITS file."""
+    with open_fits(path) as hdus:
+        return as_cube(chosen(hdus, hdu).shape)[1:]
 
 
-def read_fits(file_loc: str, largest_pixels: int) -> Pixels:
-    """(ny, nx, band) float32 of the first image of a FITS file, row 0 on top."""
-    with _first_image(file_loc) as hdu:
-        bands, ny, nx = _as_cube(hdu.shape)
-        refuse_large(ny * nx, largest_pixels, "pixels")
-        refuse_large(bands * ny * nx, VALUES_PER_PIXEL * largest_pixels, "values")
-        try:
-            values = np.asarray(hdu.data, np.float32).reshape(bands, ny, nx)
-        except (OSError, EOFError, TypeError, ValueError) as error:
-            found = f"the FITS file ends too early ({error})"
-            raise ImageError(found, reason="truncated") from error
+def read_fits(path: str, hdu: str, largest_pixels: int) -> Pixels:
+    """(ny, nx, band) float32 of one image of a FITS file, row 0 on top."""
+    with open_fits(path) as hdus:
+        values = np.asarray(values_of(chosen(hdus, hdu), largest_pixels), np.float32)
     return np.ascontiguousarray(values[:, ::-1].transpose(1, 2, 0))
 
 
+def values_of(hdu: Any, largest_pixels: int) -> Pixels:
+    """(band, ny, nx) values of an image, row 0 below as in the file; too many are not read."""
+    bands, ny, nx = as_cube(hdu.shape)
+    refuse_large(ny * nx, largest_pixels, "pixels")
+    refuse_large(bands * ny * nx, VALUES_PER_PIXEL * largest_pixels, "values")
+    try:
+        values: Pixels = np.asarray(hdu.data).reshape(bands, ny, nx)
+    except (OSError, EOFError, TypeError, ValueError) as error:
+        found = f"the FITS file ends too early ({error})"
+        raise ImageError(found, reason="truncated") from error
+    return values
+
+
 @contextmanager
-def _first_image(file_loc: str) -> Iterator[Any]:
-    """First HDU that holds an image; its data are not yet read."""
+def open_fits(path: str) -> Iterator[Any]:
+    """List of HDUs whose data are not yet read; a file without its end is an error."""
     from astropy.io import fits
 
-    with warnings.catch_warnings(record=True) as notes, _unpacked(file_loc) as handle:
+    with warnings.catch_warnings(record=True) as notes, _unpacked(path) as handle:
         warnings.simplefilter("always")
         try:
             opened = fits.open(handle, memmap=False, lazy_load_hdus=True)
@@ -52,18 +58,52 @@ def _first_image(file_loc: str) -> Iterator[Any]:
             found = f"the FITS header is damaged or has no end ({error})"
             raise ImageError(found, reason="truncated") from error
         with opened as hdus:
-            image = next((hdu for hdu in hdus if hdu.is_image and len(hdu.shape) >= 2), None)
-            if image is None:
-                raise ImageError("the FITS file holds no image", reason="not_an_image")
-            yield image
+            yield hdus
     if any("truncated" in str(note.message) for note in notes):
         raise ImageError("the FITS file ends too early", reason="truncated")
 
 
+def holds_image(hdu: Any) -> bool:
+    """Whether there are pixels in an HDU."""
+    return bool(hdu.is_image) and len(hdu.shape) >= 2
+
+
+def chosen(hdus: Any, wanted: str) -> Any:
+    """The image that ``[NAME]``, ``[NAME,version]`` or ``[number]`` chooses; empty: the first.
+
+    Raises
+    ------
+    ImageError
+        ``reason`` is ``not_an_image`` or ``wrong_hdu``; what is there is told.
+    """
+    if not wanted:
+        image = next((hdu for hdu in hdus if holds_image(hdu)), None)
+        if image is None:
+            raise ImageError("the FITS file holds no image", reason="not_an_image")
+        return image
+    name, _, version = wanted.partition(",")
+    try:
+        image = hdus[int(name)] if name.isdigit() else hdus[name.strip(), int(version or 1)]
+    except (KeyError, IndexError, ValueError):
+        image = None
+    if image is None or not holds_image(image):
+        raise ImageError(
+            f"the FITS file has no image [{wanted}]",
+            reason="wrong_hdu",
+            expected=f"one of {'; '.join(map(_described, range(len(hdus)), hdus))}",
+        )
+    return image
+
+
+def _described(index: int, hdu: Any) -> str:
+    content = "×".join(map(str, hdu.shape)) if holds_image(hdu) else "no image"
+    return f"[{index}] {hdu.name or 'without name'} ({content})"
+
+
 @contextmanager
-def _unpacked(file_loc: str) -> Iterator[IO[bytes] | gzip.GzipFile]:
+def _unpacked(path: str) -> Iterator[IO[bytes] | gzip.GzipFile]:
     """Open file; astropy, given the path, would leave a damaged one open."""
-    with Path(file_loc).open("rb") as handle:
+    with Path(path).open("rb") as handle:
         packed = handle.read(2) == GZIP
         handle.seek(0)
         if not packed:
@@ -80,7 +120,7 @@ def _unpacked(file_loc: str) -> Iterator[IO[bytes] | gzip.GzipFile]:
             yield unpacked
 
 
-def _as_cube(shape: tuple[int, ...]) -> tuple[int, int, int]:
+def as_cube(shape: tuple[int, ...]) -> tuple[int, int, int]:
     """(band, ny, nx) of a FITS image, whose leading axes may be of length one."""
     *rest, bands, ny, nx = (1, *shape)
     if any(length != 1 for length in rest) or min(bands, ny, nx) < 1:

@@ -8,7 +8,6 @@ cutout is the better answer, and one that does not change when the cutout is tur
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from torch.nn.functional import avg_pool2d
 
 from morphoscope.catalog import atomic_path
 from morphoscope.errors import CheckpointError
+from morphoscope.networks.heads import Head
 from morphoscope.networks.registry import build
 
 __all__ = ["Model", "load_model", "save_model", "shrunk"]
@@ -32,7 +32,7 @@ OF_GROUP = ("network", "width", "dropout", "activation", "stem", "shrink", "memb
 
 
 class Model(nn.Module):
-    """Images in, logarithms of class probabilities out.
+    """Images in, logarithms of class probabilities out, and inclinations if it measures them.
 
     Parameters
     ----------
@@ -41,7 +41,8 @@ class Model(nn.Module):
         8), ``handed`` (pairs of class indices that a mirror swaps), ``preparation`` and ``groups``:
         for each kind of network ``network``, ``width``, ``dropout``, ``activation``, ``stem``,
         ``shrink`` (pixels of a side that become one), ``members`` (number of networks), ``mean``
-        and ``std`` (grey levels, one a channel).
+        and ``std`` (grey levels, one a channel). A model that measures inclinations has ``angle``
+        in each group, see `Head`.
     """
 
     mean: Tensor
@@ -57,7 +58,8 @@ class Model(nn.Module):
         for name in ("mean", "std"):
             levels = torch.tensor([group[name] for group in self.groups], dtype=torch.float32)
             self.register_buffer(name, levels)
-        swap = swapped_classes(len(self.classes), description["handed"])
+        self.head = Head(len(self.classes), self.groups[0].get("angle", ""))
+        swap = swapped_classes(self.head.answers, description["handed"])
         self.register_buffer("swap", swap, persistent=False)
         self.members = nn.ModuleList(
             self._network(group) for group in self.groups for _ in range(group["members"])
@@ -69,7 +71,7 @@ class Model(nn.Module):
     def _network(self, group: Mapping[str, Any]) -> nn.Module:
         return build(
             group["network"],
-            classes=len(self.classes),
+            classes=Head(len(self.classes), group.get("angle", "")).outputs,
             channels=self.description["channels"],
             width=group["width"],
             dropout=group["dropout"],
@@ -94,6 +96,9 @@ class Model(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Logarithm of the mean probability over members and orientations ``(n, classes)``.
 
+        Of a model that measures inclinations also the inclination and its half-widths below and
+        above (deg): ``(n, classes + 3)``.
+
         All orientations go through a network as one batch, so that memory grows with
         ``orientations`` × n.
         """
@@ -101,14 +106,14 @@ class Model(nn.Module):
         for index in range(len(self.groups)):
             views = orientations(self.normalise(images, index), self.orientations)
             batch = torch.cat(views)
+            head = Head(len(self.classes), self.groups[index].get("angle", ""))
             for member in self.members_of(index):
-                log_probabilities = member(batch).float().log_softmax(1)
-                upright = log_probabilities.unflatten(0, (len(views), -1))
+                answered = head.read(member(batch))
+                upright = answered.reshape(len(views), -1, head.answers)
                 if self.orientations == 8:
                     upright = torch.cat([upright[:4], upright[4:][:, :, self.swap]])
                 answers.append(upright)
-        together = torch.cat(answers)
-        return together.logsumexp(0) - math.log(together.shape[0])
+        return self.head.average(torch.cat(answers))
 
 
 def shrunk(images: Tensor, pixels: int) -> Tensor:
@@ -116,9 +121,9 @@ def shrunk(images: Tensor, pixels: int) -> Tensor:
     return avg_pool2d(images, pixels) if pixels > 1 else images
 
 
-def swapped_classes(classes: int, pairs: Sequence[Sequence[int]]) -> Tensor:
-    """The class index after a mirror, for every class ``(classes,)``."""
-    swap = torch.arange(classes)
+def swapped_classes(answers: int, pairs: Sequence[Sequence[int]]) -> Tensor:
+    """The class index after a mirror, for every class; other answers stay ``(answers,)``."""
+    swap = torch.arange(answers)
     for first, second in pairs:
         swap[first], swap[second] = second, first
     return swap

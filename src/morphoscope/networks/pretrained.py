@@ -1,4 +1,4 @@
-"""Weights to begin with: ImageNet's, as a package brings them, or a file of a timm encoder."""
+"""Weights to begin with: ImageNet's, a file of a timm encoder, or a model trained here."""
 
 from __future__ import annotations
 
@@ -55,6 +55,8 @@ PACKAGES: Mapping[str, Package] = MappingProxyType(
     }
 )
 SHOWN = 4
+# How the names of the body of a model's first network begin.
+OWN = "members.0.features."
 # How files begin that torch.save wrote: an archive, or a bare pickle.
 PICKLED = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
@@ -100,7 +102,7 @@ class Weights:
         Where the channels are not three colours, each has the mean of the colours'.
         """
         levels = torch.tensor((self.family.mean, self.family.std))
-        if channels != 3:
+        if channels != levels.shape[1]:
             levels = levels.mean(1, keepdim=True).expand(2, channels)
         return levels[0], levels[1]
 
@@ -179,14 +181,32 @@ def open_weights(settings: TrainSettings) -> Weights | None:
                 do="set train.weights, or leave train.tuned alone",
             )
         return None
+    if settings.weights != IMAGENET:
+        path = Path(settings.weights).expanduser()
+        content = _read(path)
+        tensors = _parse(path, content)
+        if any(name.startswith(OWN) for name in tensors):
+            family = _own_family(settings.network, tensors)
+            return Weights(path.name, path, _sha256(content), tensors, family)
     _require_as_learnt("activation", settings.activation, "paper")
     _require_as_learnt("width", settings.width, 1.0)
     if settings.weights == IMAGENET:
         return _from_package(settings.network)
     family = _family(settings.network)
-    path = Path(settings.weights).expanduser()
-    content = _read(path)
-    return Weights(path.name, path, _sha256(content), _parse(path, content), family)
+    return Weights(path.name, path, _sha256(content), tensors, family)
+
+
+def _own_family(network: str, tensors: Mapping[str, Tensor]) -> Family:
+    """Names in the ``train/model/weights.safetensors`` of a run: the body of its first network."""
+    known = FAMILIES.get(network)
+    mean, std = (tuple(tensors[name][0].tolist()) for name in ("mean", "std"))
+    return Family(
+        timm_name=lambda name: f"{OWN}{name}",
+        head=("members.", "mean", "std"),
+        last=known.last if known else (),
+        mean=mean,
+        std=std,
+    )
 
 
 def _family(network: str) -> Family:
@@ -240,7 +260,8 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise WeightsError(
             f"the weights {path} cannot be read ({error.strerror})",
-            expected="a safetensors file of a timm encoder, or the word 'imagenet'",
+            expected="a safetensors file of a timm encoder or of a run's train/model, or the word "
+            "'imagenet'",
             do="check train.weights; in a recipe it is relative to the recipe",
         ) from error
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 __all__ = ["FAMILIES", "Family", "Levels"]
 
-Levels = tuple[float, float, float]
+Levels = tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Family:
     last
         Parts of ``features`` after the last halving of the map: the last stage.
     mean, std
-        Grey levels, 0–255, of the colours that the weights expect.
+        Grey levels, 0–255, of the channels that the weights expect.
     """
 
     timm_name: Callable[[str], str]

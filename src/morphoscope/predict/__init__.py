@@ -1,5 +1,5 @@
 """A model over a catalogue of any size: streamed, resumable, one row for every input."""
 
-from morphoscope.predict.stream import predict
+from morphoscope.predict.catalogue import predict
 
 __all__ = ["predict"]

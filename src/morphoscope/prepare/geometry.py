@@ -9,13 +9,25 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["central_crop", "crop_side", "named_crop", "pad_square", "resize", "side_needed"]
+from morphoscope.recipe import PrepareSettings
+
+__all__ = [
+    "central_crop",
+    "crop_side",
+    "cropped",
+    "named_crop",
+    "pad_square",
+    "resize",
+    "side_needed",
+]
 
 Pixels = NDArray[Any]
 
 # Share of the wanted pixels that a JPEG decoded at a reduced scale must keep. Common cutouts miss
 # the whole by a pixel (0.6 of 423 at half scale is 127 of 128), and the next scale costs twice.
 ENOUGH = 0.95
+# OpenCV averages over areas in no more channels than this at once.
+MOST_CHANNELS = 4
 # Where a reduction by a whole factor is within a fifth of the one wanted, see `resize`.
 NEAR_WHOLE_FACTOR = 0.8
 
@@ -54,6 +66,13 @@ def named_crop(pixels: Pixels, first: int, end: int, of: int) -> Pixels:
     return pixels[low:high, low:high]
 
 
+def cropped(image: Pixels, settings: PrepareSettings) -> Pixels:
+    """The part of a square image that the settings keep."""
+    if settings.crop:
+        return named_crop(image, *settings.crop)
+    return central_crop(image, settings.crop_fraction)
+
+
 def side_needed(size: int, fraction: float) -> int:
     """Least side (pixels) of a decoded image whose crop has enough pixels for `size`."""
     enough = ENOUGH * size
@@ -82,5 +101,8 @@ def resize(pixels: Pixels, size: int) -> Pixels:
 
 
 def _resize(pixels: Pixels, size: int, method: int) -> Pixels:
+    if pixels.shape[2] > MOST_CHANNELS:
+        planes = (np.ascontiguousarray(pixels[..., i : i + 1]) for i in range(pixels.shape[2]))
+        return np.concatenate([_resize(plane, size, method) for plane in planes], axis=2)
     resized: Pixels = cv2.resize(pixels, (size, size), interpolation=method)
     return resized if resized.ndim == 3 else resized[..., None]

@@ -19,9 +19,10 @@ def add_noise(pixels: Pixels, spread: float) -> Pixels:
     Parameters
     ----------
     pixels
-        (y, x, channel) uint8, grey levels.
+        (y, x, channel), grey levels: uint8, or float with sky at 0.
     spread
-        Standard deviation (grey levels); 0 changes nothing. Sums are rounded and end at 0 and 255.
+        Standard deviation (grey levels); 0 changes nothing. Sums of uint8 are rounded and end at 0
+        and 255.
 
     Notes
     -----
@@ -33,4 +34,6 @@ def add_noise(pixels: Pixels, spread: float) -> Pixels:
     digest = hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).digest()
     random = np.random.default_rng(int.from_bytes(digest))
     noisy = pixels + random.normal(0, spread, pixels.shape)
+    if pixels.dtype != np.uint8:
+        return np.asarray(noisy, pixels.dtype)
     return np.asarray(np.clip(np.rint(noisy), 0, 255), dtype=np.uint8)

@@ -9,20 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morphoscope.errors import ImageError
-from morphoscope.images import read_image
+from morphoscope.images import BAND, read_bands, read_image
+from morphoscope.prepare.bands import prepare_bands
 from morphoscope.prepare.denoise import denoise
-from morphoscope.prepare.geometry import (
-    central_crop,
-    named_crop,
-    pad_square,
-    resize,
-    side_needed,
-)
+from morphoscope.prepare.geometry import cropped, pad_square, resize, side_needed
 from morphoscope.prepare.noise import add_noise
 from morphoscope.prepare.stretch import stretch
 from morphoscope.recipe import PrepareSettings
 
-__all__ = ["channel_count", "prepare_file", "prepare_pixels"]
+__all__ = ["channel_count", "pixel_type", "prepare_file", "prepare_pixels"]
 
 Pixels = NDArray[Any]
 
@@ -35,10 +30,17 @@ cv2.setNumThreads(1)
 
 def channel_count(settings: PrepareSettings) -> int:
     """Number of channels of a prepared image."""
+    if settings.channels == "bands":
+        return len(settings.bands)
     return 3 if settings.channels == "rgb" else 1
 
 
-def prepare_file(file_loc: str, settings: PrepareSettings) -> NDArray[np.uint8]:
+def pixel_type(settings: PrepareSettings) -> np.dtype[Any]:
+    """Type of the pixels of a prepared image: uint8, or float16 on the same scale."""
+    return np.dtype(settings.depth)
+
+
+def prepare_file(file_loc: str, settings: PrepareSettings) -> Pixels:
     """Read and prepare one image; a large JPEG is decoded at a reduced scale where that serves.
 
     Parameters
@@ -51,13 +53,21 @@ def prepare_file(file_loc: str, settings: PrepareSettings) -> NDArray[np.uint8]:
     Returns
     -------
     numpy.ndarray
-        (channel, size, size) uint8, the same bytes in every process.
+        (channel, size, size) of `pixel_type`, the same bytes in every process.
 
     Raises
     ------
     ImageError
-        The image cannot be read.
+        The image cannot be read, or is not as the settings demand.
     """
+    if settings.channels == "bands":
+        return prepare_bands(_bands_of_file(file_loc, settings), settings)
+    if BAND in file_loc:
+        raise ImageError(
+            f"{file_loc} is one file a band",
+            reason="missing_band",
+            do="set prepare.channels = 'bands' and prepare.bands",
+        )
     needed = side_needed(settings.size, settings.kept)
     try:
         return prepare_pixels(read_image(file_loc, at_least=needed), settings)
@@ -65,17 +75,30 @@ def prepare_file(file_loc: str, settings: PrepareSettings) -> NDArray[np.uint8]:
         raise ImageError(f"{file_loc} cannot be prepared ({error})", file_loc=file_loc) from error
 
 
-def prepare_pixels(pixels: Pixels, settings: PrepareSettings) -> NDArray[np.uint8]:
+def _bands_of_file(file_loc: str, settings: PrepareSettings) -> Pixels:
+    return read_bands(
+        file_loc,
+        settings.bands,
+        planes=settings.planes,
+        unit=settings.unit,
+        pixel_scale=settings.pixel_scale,
+        mask_bits=settings.mask_bits,
+    )
+
+
+def prepare_pixels(pixels: Pixels, settings: PrepareSettings) -> Pixels:
     """Prepare one image that is in memory.
 
     In order: bands to grey or colour, padded to a square, cropped, resized, float brought to
-    0 … 255, noise added, denoised, stretched.
+    0 … 255, noise added, denoised, stretched. With ``channels = "bands"`` as
+    `morphoscope.prepare.bands.prepare_bands` has it.
 
     Parameters
     ----------
     pixels
         (ny, nx, channel), row 0 on top: uint8 grey or RGB, or float with any number of bands from
-        blue to red. NaN and infinite values count as zero.
+        blue to red. NaN and infinite values count as zero, or, with ``channels = "bands"``, as
+        masked; the bands, their unit and pixel scale are then those of the settings.
     settings
         The preparation. ``rgb`` takes the first three bands of a float image in reverse (g, r, i
         become i, r, g), two bands with their mean between; ``grey`` takes the mean of all bands.
@@ -85,12 +108,12 @@ def prepare_pixels(pixels: Pixels, settings: PrepareSettings) -> NDArray[np.uint
     Returns
     -------
     numpy.ndarray
-        (channel, size, size) uint8, contiguous.
+        (channel, size, size) of `pixel_type`, contiguous.
 
     Raises
     ------
     ImageError
-        The array is not an image.
+        The array is not an image, or not as the settings demand.
 
     Examples
     --------
@@ -98,6 +121,8 @@ def prepare_pixels(pixels: Pixels, settings: PrepareSettings) -> NDArray[np.uint
     >>> prepare_pixels(np.full((40, 40, 3), 7, np.uint8), settings).shape
     (1, 16, 16)
     """
+    if settings.channels == "bands":
+        return prepare_bands(pixels, settings)
     if pixels.ndim != 3 or 0 in pixels.shape or _ill_typed(pixels):
         raise ImageError(
             f"an array {pixels.shape} of {pixels.dtype}",
@@ -105,7 +130,7 @@ def prepare_pixels(pixels: Pixels, settings: PrepareSettings) -> NDArray[np.uint
             expected="(ny, nx, channel): uint8 with 1 or 3 channels, or float",
         )
     image = pixels if pixels.dtype == np.uint8 else _bands(pixels, settings.channels)
-    image = resize(_cropped(pad_square(image, settings.pad), settings), settings.size)
+    image = resize(cropped(pad_square(image, settings.pad), settings), settings.size)
     if image.dtype != np.uint8:
         image = stretch(image, settings.stretch)
     image = add_noise(_channels(image, settings.channels), settings.add_noise)
@@ -113,12 +138,6 @@ def prepare_pixels(pixels: Pixels, settings: PrepareSettings) -> NDArray[np.uint
     if pixels.dtype == np.uint8:
         image = stretch(image, settings.stretch)
     return np.ascontiguousarray(image.transpose(2, 0, 1))
-
-
-def _cropped(image: Pixels, settings: PrepareSettings) -> Pixels:
-    if settings.crop:
-        return named_crop(image, *settings.crop)
-    return central_crop(image, settings.crop_fraction)
 
 
 def _ill_typed(pixels: Pixels) -> bool:

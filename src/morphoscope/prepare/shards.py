@@ -10,14 +10,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from morphoscope.errors import ImageError
 from morphoscope.images import image_size
-from morphoscope.prepare.pixels import prepare_file
+from morphoscope.prepare.pixels import pixel_type, prepare_file
 from morphoscope.prepare.space import disk_full
-from morphoscope.prepare.store import npy_header
+from morphoscope.prepare.store import npy_header, row_bytes
 from morphoscope.recipe import PrepareSettings
 
 __all__ = ["Journal", "Shard", "ShardResult", "plan", "size_name", "write_shard"]
@@ -41,14 +42,24 @@ class Shard:
     look_at_sizes: bool
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the pixels."""
+        return pixel_type(self.settings)
+
+    @property
+    def row_bytes(self) -> int:
+        """Number of bytes of one image."""
+        return row_bytes(self.shape, self.dtype)
+
+    @property
     def offset(self) -> int:
         """First byte in the file."""
-        return len(npy_header(self.shape)) + self.start * math.prod(self.shape[1:])
+        return len(npy_header(self.shape, self.dtype)) + self.start * self.row_bytes
 
     @property
     def n_bytes(self) -> int:
         """Number of bytes in the file."""
-        return len(self.file_locs) * math.prod(self.shape[1:])
+        return len(self.file_locs) * self.row_bytes
 
 
 @dataclass(frozen=True)
@@ -74,7 +85,7 @@ def plan(
     rows = min(
         SHARD_ROWS,
         math.ceil(len(file_locs) / LEAST_SHARDS),
-        max(1, SHARD_BYTES // math.prod(shape[1:])),
+        max(1, SHARD_BYTES // row_bytes(shape, pixel_type(settings))),
     )
     return [
         Shard(path, shape, start, tuple(file_locs[start : start + rows]), settings, look_at_sizes)
@@ -89,7 +100,7 @@ def size_name(ny: int, nx: int) -> str:
 
 def write_shard(shard: Shard) -> ShardResult:
     """Prepare the images of a shard and write them to their place; unreadable ones stay black."""
-    images = np.zeros((len(shard.file_locs), *shard.shape[1:]), np.uint8)
+    images = np.zeros((len(shard.file_locs), *shard.shape[1:]), shard.dtype)
     rejects: dict[int, tuple[str, str]] = {}
     sizes: Counter[str] = Counter()
     for row, file_loc in enumerate(shard.file_locs):

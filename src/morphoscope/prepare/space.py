@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import errno
-import math
 import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from morphoscope.errors import DiskSpaceError
-from morphoscope.prepare.store import npy_header
+from morphoscope.prepare.store import npy_header, row_bytes
 
 __all__ = ["allocate", "close_gaps", "disk_full"]
 
@@ -22,8 +22,8 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 MOVED_AT_ONCE_BYTES = 64_000_000
 
 
-def allocate(path: Path, shape: tuple[int, ...]) -> None:
-    """Make an ``.npy`` file of uint8 whose blocks are on the disk, keeping what it holds.
+def allocate(path: Path, shape: tuple[int, ...], dtype: DTypeLike = np.uint8) -> None:
+    """Make an ``.npy`` file whose blocks are on the disk, keeping what it holds.
 
     A memory map on blocks that are not there would end the process (SIGBUS) on a full disk.
 
@@ -32,8 +32,8 @@ def allocate(path: Path, shape: tuple[int, ...]) -> None:
     DiskSpaceError
         There is no room for it.
     """
-    header = npy_header(shape)
-    size = len(header) + math.prod(shape)
+    header = npy_header(shape, dtype)
+    size = len(header) + shape[0] * row_bytes(shape, dtype)
     needed = size + SLACK_BYTES
     held = path.stat().st_blocks * 512 if path.exists() else 0
     free = shutil.disk_usage(path.parent).free + held
@@ -80,26 +80,28 @@ def disk_full(path: Path, error: OSError) -> DiskSpaceError | None:
     )
 
 
-def close_gaps(path: Path, shape: tuple[int, ...], kept: Sequence[int]) -> tuple[int, ...]:
+def close_gaps(
+    path: Path, shape: tuple[int, ...], kept: Sequence[int], dtype: DTypeLike = np.uint8
+) -> tuple[int, ...]:
     """Move the kept rows (ascending) together, cut the rest off, and give the new shape.
 
     Killed half-way, it leaves rows whose digests no longer hold, so that they are made again.
     """
     shape_kept = (len(kept), *shape[1:])
-    header = npy_header(shape)
+    header = npy_header(shape, dtype)
     if len(kept) == shape[0]:
         return shape_kept
-    row_bytes = math.prod(shape[1:])
-    images = np.memmap(path, np.uint8, "r+", len(header), (shape[0], row_bytes))
-    step = max(1, MOVED_AT_ONCE_BYTES // row_bytes)
+    width = row_bytes(shape, dtype)
+    images = np.memmap(path, np.uint8, "r+", len(header), (shape[0], width))
+    step = max(1, MOVED_AT_ONCE_BYTES // width)
     for start in range(0, len(kept), step):
         rows = np.asarray(kept[start : start + step])
         images[start : start + len(rows)] = images[rows]
     images.flush()
     del images
-    shorter = npy_header(shape_kept)
+    shorter = npy_header(shape_kept, dtype)
     with path.open("r+b") as handle:
         handle.write(shorter)
-        handle.truncate(len(shorter) + len(kept) * row_bytes)
+        handle.truncate(len(shorter) + len(kept) * width)
         os.fsync(handle.fileno())
     return shape_kept

@@ -1,9 +1,9 @@
 """The image store: one memory-mapped array, its catalogue in the same row order, its preparation.
 
 ===================  =====================================================================
-``images.npy``       (n, channel, y, x) uint8
+``images.npy``       (n, channel, y, x) uint8, or float16 on the same scale (white = 255)
 ``catalogue.parquet``  row i is image i
-``store.json``       format, state, shape, preparation, SHA-256 of ``images.npy``
+``store.json``       format, state, shape, dtype, preparation, SHA-256 of ``images.npy``
 ===================  =====================================================================
 """
 
@@ -14,19 +14,28 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from pydantic import ValidationError
 
 from morphoscope.catalog import Catalogue, atomic_path, read_catalogue
 from morphoscope.errors import CatalogueError, StoreError
+from morphoscope.prepare.views import as_pictures
 from morphoscope.recipe import PrepareSettings
 
-__all__ = ["Store", "npy_header", "open_store", "read_description", "write_description"]
+__all__ = [
+    "Store",
+    "npy_header",
+    "open_store",
+    "read_description",
+    "row_bytes",
+    "write_description",
+]
 
 IMAGES, CATALOGUE, DESCRIPTION = "images.npy", "catalogue.parquet", "store.json"
 FORMAT = 1
@@ -40,7 +49,7 @@ class Store:
     Attributes
     ----------
     images
-        (n, channel, y, x) uint8, memory-mapped, read-only.
+        (n, channel, y, x) uint8 or float16, memory-mapped, read-only.
     catalogue
         Row i belongs to image i.
     classes
@@ -51,14 +60,25 @@ class Store:
         The preparation.
     folder
         Where the store lies.
+    measures
+        Whether the galaxies have inclinations to be learnt.
     """
 
-    images: NDArray[np.uint8]
+    images: NDArray[Any]
     catalogue: pl.DataFrame
     classes: list[str]
     labels: NDArray[np.int64]
     settings: PrepareSettings
     folder: Path
+    measures: bool = False
+
+    @cached_property
+    def inclinations(self) -> NDArray[np.float64]:
+        """Inclinations (deg) ``(n,)``; not-a-number where there is none."""
+        if not self.measures:
+            return np.full(len(self), np.nan)
+        column = self.catalogue["inclination"].cast(pl.Float64)
+        return column.fill_null(np.nan).to_numpy().copy()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -85,8 +105,8 @@ class Store:
         return rows.astype(np.int64)
 
     def gather(
-        self, rows: NDArray[np.int64] | Sequence[int], out: NDArray[np.uint8] | None = None
-    ) -> NDArray[np.uint8]:
+        self, rows: NDArray[np.int64] | Sequence[int], out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
         """Copy the images of some rows, in that order.
 
         Parameters
@@ -94,7 +114,8 @@ class Store:
         rows
             (batch,) row numbers.
         out
-            (batch, channel, y, x) uint8, contiguous: filled and returned instead of a new array.
+            (batch, channel, y, x) of the images' type, contiguous: filled and returned instead of
+            a new array.
 
         Raises
         ------
@@ -105,9 +126,13 @@ class Store:
         if index.size and not 0 <= index.min() <= index.max() < len(self.images):
             raise IndexError(f"row numbers must lie in 0 … {len(self.images) - 1}")
         if out is None:
-            out = np.empty((index.size, *self.images.shape[1:]), np.uint8)
+            out = np.empty((index.size, *self.images.shape[1:]), self.images.dtype)
         # "clip" copies straight into `out`; "raise" would go through a buffer of the same size.
         return np.take(self.images, index, axis=0, out=out, mode="clip")
+
+    def pictures(self, rows: NDArray[np.int64] | Sequence[int]) -> NDArray[np.uint8]:
+        """Some images as they are shown, ``(batch, 1 or 3, y, x)`` uint8, grey or RGB."""
+        return as_pictures(self.gather(rows))
 
 
 def open_store(folder: Path, settings: PrepareSettings | None = None) -> Store:
@@ -136,7 +161,8 @@ def open_store(folder: Path, settings: PrepareSettings | None = None) -> Store:
     images = _map_images(folder, described)
     catalogue = _catalogue(folder, len(images))
     classes, labels = _labels(folder, catalogue)
-    return Store(images, catalogue.frame, classes, labels, made_with, folder)
+    measures = catalogue.metadata.get("task") == "inclination"
+    return Store(images, catalogue.frame, classes, labels, made_with, folder, measures)
 
 
 def read_description(folder: Path) -> dict[str, Any] | None:
@@ -161,10 +187,15 @@ def write_description(folder: Path, state: str, **values: Any) -> None:
         temporary.write_text(json.dumps({"format": FORMAT, "state": state, **values}, indent=1))
 
 
-def npy_header(shape: tuple[int, ...]) -> bytes:
-    """Header of an ``.npy`` file of uint8; numpy leaves room in it for a larger or smaller n."""
+def row_bytes(shape: tuple[int, ...], dtype: DTypeLike) -> int:
+    """Bytes of one image of a store."""
+    return math.prod(shape[1:]) * np.dtype(dtype).itemsize
+
+
+def npy_header(shape: tuple[int, ...], dtype: DTypeLike = np.uint8) -> bytes:
+    """Header of an ``.npy`` file; numpy leaves room in it for a larger or smaller n."""
     buffer = io.BytesIO()
-    values = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    values = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(buffer, values)
     return buffer.getvalue()
 
@@ -193,25 +224,27 @@ def _other_settings(
     )
 
 
-def _map_images(folder: Path, described: dict[str, Any]) -> NDArray[np.uint8]:
+def _map_images(folder: Path, described: dict[str, Any]) -> NDArray[Any]:
     path = folder / IMAGES
     try:
         shape = tuple(int(length) for length in described["shape"])
-        expected = len(npy_header(shape)) + math.prod(shape)
+        # Before there were floats, none said its type.
+        dtype = np.dtype(str(described.get("dtype", "uint8")))
+        expected = len(npy_header(shape, dtype)) + shape[0] * row_bytes(shape, dtype)
         found = path.stat().st_size
         if found != expected:
             raise StoreError(
                 f"{path} has {found:,} bytes", expected=f"{expected:,} for {shape}", do=AGAIN
             )
-        images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+        images: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except StoreError:
         raise
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise StoreError(f"{path} is absent or damaged ({error})", do=AGAIN) from error
-    if images.shape != shape or images.dtype != np.uint8:
+    if images.shape != shape or images.dtype != dtype:
         raise StoreError(
             f"{path} holds {images.shape} of {images.dtype}",
-            expected=f"{shape} of uint8",
+            expected=f"{shape} of {dtype}",
             do=AGAIN,
         )
     return images

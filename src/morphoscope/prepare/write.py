@@ -12,7 +12,7 @@ import polars as pl
 from morphoscope.catalog import Catalogue, read_catalogue, write_catalogue
 from morphoscope.engine import Engine
 from morphoscope.errors import StoreError
-from morphoscope.prepare.pixels import channel_count
+from morphoscope.prepare.pixels import channel_count, pixel_type
 from morphoscope.prepare.shards import Journal, ShardResult, plan, size_name, write_shard
 from morphoscope.prepare.space import allocate, close_gaps
 from morphoscope.prepare.store import (
@@ -75,10 +75,16 @@ def prepare(
         return dict(described["summary"])
     began = time.perf_counter()
     shape = (len(table), channel_count(settings), settings.size, settings.size)
-    about = {"identity": identity, "preparation": settings.model_dump()}
+    dtype = pixel_type(settings)
+    about = {
+        "identity": identity,
+        "preparation": settings.model_dump(),
+        "dtype": dtype.name,
+    }
     _begin(out, shape, about, resumed=same)
     results, fresh = _write_images(settings, table.frame, out, shape, engine)
-    shape_kept, rejects = _close(out, table, shape, results)
+    kept, rejects = _close(out, table, results)
+    shape_kept = close_gaps(out / IMAGES, shape, kept, dtype)
     summary = {
         "n": shape_kept[0],
         "shape": list(shape_kept),
@@ -116,7 +122,7 @@ def _begin(out: Path, shape: tuple[int, ...], about: dict[str, Any], *, resumed:
         # Before the new identity is written, or it would vouch for the old journal.
         (out / JOURNAL).unlink(missing_ok=True)
     write_description(out, "writing", shape=list(shape), **about)
-    allocate(out / IMAGES, shape)
+    allocate(out / IMAGES, shape, about["dtype"])
 
 
 def _write_images(
@@ -147,9 +153,9 @@ def _write_images(
 
 
 def _close(
-    out: Path, table: Catalogue, shape: tuple[int, ...], results: list[ShardResult]
-) -> tuple[tuple[int, ...], dict[str, int]]:
-    """Take the rejected rows out of array and catalogue; the shape that is left."""
+    out: Path, table: Catalogue, results: list[ShardResult]
+) -> tuple[list[int], dict[str, int]]:
+    """Take the rejected rows out of the catalogue; kept rows, and rejects a reason."""
     rejects = {row: why for result in results for row, why in result.rejects.items()}
     rows = sorted(rejects)
     rejected = table.frame[rows].with_columns(
@@ -167,7 +173,7 @@ def _close(
         )
     write_catalogue(out / CATALOGUE, table.frame[kept], table.metadata)
     counts = Counter(reason for reason, _ in rejects.values())
-    return close_gaps(out / IMAGES, shape, kept), dict(counts.most_common())
+    return kept, dict(counts.most_common())
 
 
 def _sizes(frame: pl.DataFrame, results: list[ShardResult]) -> dict[str, int]:

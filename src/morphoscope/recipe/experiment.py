@@ -66,6 +66,11 @@ class Recipe(Section):
     compare: CompareSettings = CompareSettings()
     engine: EngineSettings = EngineSettings()
 
+    @property
+    def task(self) -> Literal["classes", "inclination"]:
+        """What the model answers with."""
+        return "inclination" if self.clean.inclination else "classes"
+
 
 def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     """Read and validate a recipe.

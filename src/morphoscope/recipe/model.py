@@ -73,7 +73,8 @@ class TrainSettings(Section):
     weights: str = Field(
         "",
         description="Weights to begin with: `imagenet`, as a package brings them for the "
-        "EfficientNets, or a safetensors file of a timm encoder; empty: random ones. A path in the "
+        "EfficientNets, or a safetensors file of a timm encoder or of the model of another run "
+        "(`train/model/weights.safetensors`); empty: random ones. A path in the "
         "recipe is relative to the recipe, one after `--set` to the working directory.",
     )
     tuned: Literal["all", "last", "head"] = Field(
@@ -98,8 +99,17 @@ class TrainSettings(Section):
         0.0, description="Decay of the running average of the weights; 0: off.", ge=0, lt=1
     )
     patience: int = Field(0, description="Epochs without a better validation score; 0: off.", ge=0)
-    monitor: Literal["loss", "accuracy", "macro_f1"] = Field(
-        "macro_f1", description="Validation score that picks the best epoch."
+    monitor: Literal["loss", "accuracy", "macro_f1", "mae"] = Field(
+        "macro_f1",
+        description="Validation score that picks the best epoch; `mae` is the mean absolute error "
+        "of the inclinations.",
+    )
+    angle: Literal["normal", "quantiles"] = Field(
+        "normal",
+        description="How a network says an inclination: as mean and spread, or as quantiles.",
+    )
+    angle_weight: float = Field(
+        4.0, description="Weight of the inclinations in the loss relative to the classes.", gt=0
     )
     shrink: Literal[1, 2, 3, 4] = Field(
         1, description="The network sees means over so many pixels: a side of 144 as one of 72."

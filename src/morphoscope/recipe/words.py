@@ -7,7 +7,7 @@ from typing import Any, Literal, get_origin
 
 from pydantic import BaseModel
 
-from morphoscope.recipe.data import ClassRule, Download, DropRule
+from morphoscope.recipe.data import ClassRule, Download, DropRule, MoreImages
 from morphoscope.recipe.experiment import Recipe
 from morphoscope.recipe.section import Section
 from morphoscope.recipe.study import Span, Variant
@@ -16,6 +16,7 @@ __all__ = ["describe_settings"]
 
 NESTED: tuple[tuple[str, str, type[Section]], ...] = (
     ("acquire", "[[acquire.downloads]]", Download),
+    ("acquire", "[[acquire.more]]", MoreImages),
     ("clean", "[[clean.classes]]", ClassRule),
     ("clean", "[[clean.drop]]", DropRule),
     ("search", '[search.space."train.learning_rate"]', Span),

@@ -47,6 +47,11 @@ def check_hypergradient(space: Space) -> None:
         after the other, from random weights, in float32, without an average.
     """
     recipe = space.recipe
+    if recipe.task != "classes":
+        raise RecipeError(
+            "hypergradient knows the loss of classes only, and the recipe measures inclinations",
+            do="take another search.strategy",
+        )
     known = [f"train.{name}" for name in SETTINGS]
     other = [key for key in space.spans if key not in known]
     if other:
@@ -99,7 +104,7 @@ def _step(
     parameters = [p for p in state.network.parameters() if p.requires_grad]
     logits = state.network(images)
     smoothing = plan.settings.label_smoothing
-    loss = weighted_cross_entropy(logits, labels, plan.loss_weights, smoothing)
+    loss = weighted_cross_entropy(logits, labels, plan.lesson.loss_weights, smoothing)
     gradients = torch.autograd.grad(loss, parameters, create_graph=True)
     turned = {}
     for name in names:
@@ -109,7 +114,7 @@ def _step(
         if name == "label_smoothing":
             # The loss is linear in it.
             full, none = (
-                weighted_cross_entropy(logits, labels, plan.loss_weights, share)
+                weighted_cross_entropy(logits, labels, plan.lesson.loss_weights, share)
                 for share in (1.0, 0.0)
             )
             by_setting = full - none

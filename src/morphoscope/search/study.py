@@ -20,6 +20,7 @@ from morphoscope.provenance import code_digest, weights_digest
 from morphoscope.recipe import Recipe, TrainSettings
 from morphoscope.search.space import KEPT, Space
 from morphoscope.search.strategies import make_pruner, make_sampler, stopping_of
+from morphoscope.train.scores import LOWER_IS_BETTER
 
 __all__ = [
     "add_trials",
@@ -38,7 +39,7 @@ WEIGHTS = "train.weights"
 
 def lower_is_better(settings: TrainSettings) -> bool:
     """Whether the score that is watched is a loss."""
-    return settings.monitor == "loss"
+    return settings.monitor in LOWER_IS_BETTER
 
 
 def longest(space: Space) -> int:

@@ -1,76 +1,57 @@
-"""Discs: an exponential disc seen at an inclination, with spiral arms and a bar painted on it."""
+"""Discs on the sky: the plane tilted, dimmed by its dust, warped and turned."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Self
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from morphoscope.simulate.bands import BANDS, flux_ratio
-from morphoscope.simulate.galaxy import Arms, Bar, Disc, Galaxy
+from morphoscope.simulate.bands import REDDENING, flux_ratio
+from morphoscope.simulate.frame import Frame, Pixels
+from morphoscope.simulate.galaxy import Bulge, Disc, Galaxy
+from morphoscope.simulate.plane import EXPONENTIAL_HALF_LIGHT, Plane, paint_plane
+from morphoscope.simulate.projection import Layer, Tilt, layers
+from morphoscope.simulate.sersic import Sersic, paint_sersic
 
-__all__ = ["Frame", "paint_disc", "smooth_disc"]
+__all__ = ["PaintedDisc", "paint_disc"]
 
-Pixels = NDArray[np.float32]
-
-EXPONENTIAL_HALF_LIGHT = 1.67835  # half-light radius of an exponential disc over its scale length
-PATCH_GRID = 48
-PATCH_REACH = 5.0  # scale lengths from the centre to the edge of the patches
-BAR_AXIAL_RATIO = 0.3
+CELLS = 1.3  # most cells over the pixels of the frame's side
+REACH = 6.0  # scale lengths and scale heights to the edge of the plane
+WARP_FROM = 1.8  # scale lengths
+CHANNELS = 4  # that OpenCV resamples together
+BULGE_REACH = 1.8  # half-light radii for each unit of the Sersic index, beyond two
+STEEPEST = 12.0  # tangent of the tilt used for what of a bulge lies behind the dust
 
 
 @dataclass(frozen=True)
-class Frame:
-    """A square grid of pixels on the sky, x to the right and y upwards.
+class PaintedDisc:
+    """A disc and its bulge in each band.
 
     Attributes
     ----------
-    size
-        Pixels a side.
-    pixel_scale
-        Arcsec a pixel.
-    x, y
-        Where the galaxy's centre is, from the middle of the grid (arcsec).
+    bands
+        Band to plane of shape (y, x); without dust the fluxes in r add up to one.
+    left
+        Share of its light in r that leaves its dust.
     """
 
-    size: int
-    pixel_scale: float
-    x: float = 0.0
-    y: float = 0.0
-
-    def axes(self) -> tuple[Pixels, Pixels]:
-        """Distance of each pixel from the galaxy's centre (arcsec); shapes (1, x) and (y, 1)."""
-        along = (np.arange(self.size, dtype=np.float32) - (self.size - 1) / 2) * self.pixel_scale
-        return (along - self.x)[None, :], (along - self.y)[:, None]
+    bands: dict[str, Pixels]
+    left: float
 
 
-def smooth_disc(galaxy: Galaxy, frame: Frame) -> Pixels:
-    """Draw the disc without arms or bar, of unit flux, as no atmosphere has blurred it."""
-    import galsim
+@dataclass(frozen=True)
+class _Seen:
+    """A disc on the rows of the sky: light of each band, optical depth in r, share left in r."""
 
-    disc = _disc(galaxy)
-    profile = galsim.InclinedExponential(
-        disc.inclination * galsim.degrees,
-        half_light_radius=galaxy.radius_arcsec,
-        scale_h_over_r=disc.thickness,
-    )
-    profile = profile.rotate((galaxy.position_angle_deg + 90) * galsim.degrees)
-    image = profile.shift(frame.x, frame.y).drawImage(
-        nx=frame.size, ny=frame.size, scale=frame.pixel_scale, dtype=np.float32
-    )
-    # The finite Fourier transform rings a little below zero far from a thin disc.
-    return np.asarray(np.maximum(image.array, 0), dtype=np.float32)
+    bands: list[Pixels]
+    depth: Pixels | None
+    left: float
 
 
-def paint_disc(galaxy: Galaxy, frame: Frame) -> dict[str, Pixels]:
-    """Paint the disc with its arms and bar in each band.
-
-    Arms take light from the disc around them and lay it along logarithmic spirals: on each circle
-    a share of the light, the contrast, follows a von Mises profile round every arm, which leaves
-    the mean of a circle, and so the radial profile, as it was. Patches then modulate the arms.
+def paint_disc(galaxy: Galaxy, frame: Frame, names: tuple[str, ...]) -> PaintedDisc:
+    """Paint a galaxy with a disc, as no atmosphere has blurred it.
 
     Parameters
     ----------
@@ -78,94 +59,168 @@ def paint_disc(galaxy: Galaxy, frame: Frame) -> dict[str, Pixels]:
         A galaxy with a disc.
     frame
         Where to paint it.
+    names
+        Bands.
 
-    Returns
-    -------
-    dict
-        Band to plane of shape (y, x); in r the fluxes of disc, arms and bar together are the
-        galaxy's light less its bulge's, as a share of one.
+    Raises
+    ------
+    ValueError
+        The galaxy has no disc.
+
+    Examples
+    --------
+    >>> galaxy = Galaxy(0, "disc", 16.0, 3.0, 0.5, 30.0, 0.6, disc=Disc(60.0, 0.2))
+    >>> painted = paint_disc(galaxy, Frame(128, 0.396), ("g", "r"))
+    >>> round(float(painted.bands["r"].sum()), 1)
+    1.0
     """
-    disc = _disc(galaxy)
-    plane = _Plane.of(galaxy, frame)
-    carried = (disc.bulge.fraction if disc.bulge else 0) + (disc.bar.fraction if disc.bar else 0)
-    old = (1 - carried) * smooth_disc(galaxy, frame)
-    young = np.zeros_like(old)
-    if disc.arms:
-        taken = old * _arm_share(disc.arms, plane.radius)
-        old = old - taken
-        young = taken * _arm_pattern(disc.arms, plane)
-        young *= taken.sum() / max(young.sum(), 1e-30)
-    if disc.bar:
-        old = old + disc.bar.fraction * _bar(disc.bar, disc.arms, plane)
-    young_g_r = disc.arms.g_r if disc.arms else galaxy.g_r
-    return {
-        band: np.asarray(
-            old * flux_ratio(band, galaxy.g_r) + young * flux_ratio(band, young_g_r), np.float32
-        )
-        for band in BANDS
-    }
-
-
-@dataclass(frozen=True)
-class _Plane:
-    """Coordinates in the plane of a disc of each pixel: x along the major axis."""
-
-    x: Pixels
-    y: Pixels
-    radius: Pixels
-    azimuth: Pixels
-    scale_length: float
-
-    @classmethod
-    def of(cls, galaxy: Galaxy, frame: Frame) -> Self:
-        right, up = frame.axes()
-        angle = np.deg2rad(galaxy.position_angle_deg + 90)
-        x = right * np.cos(angle) + up * np.sin(angle)
-        y = (up * np.cos(angle) - right * np.sin(angle)) / galaxy.axial_ratio
-        return cls(
-            x=x.astype(np.float32),
-            y=y.astype(np.float32),
-            radius=np.hypot(x, y).astype(np.float32),
-            azimuth=np.arctan2(y, x).astype(np.float32),
-            scale_length=galaxy.radius_arcsec / EXPONENTIAL_HALF_LIGHT,
-        )
-
-
-def _arm_share(arms: Arms, radius: Pixels) -> Pixels:
-    share = arms.contrast / (1 + (arms.begin_arcsec / np.maximum(radius, 1e-3)) ** 4)
-    return np.asarray(share, dtype=np.float32)
-
-
-def _arm_pattern(arms: Arms, plane: _Plane) -> Pixels:
-    """Brightness of the arms relative to the mean of their circle."""
-    turned = np.log(np.maximum(plane.radius, 1e-3) / arms.begin_arcsec)
-    turned *= arms.winding / np.tan(np.deg2rad(arms.pitch_angle_deg))
-    phase = arms.number * (plane.azimuth - turned - np.deg2rad(arms.phase_deg))
-    round_the_arm = np.exp(arms.sharpness * np.cos(phase)) / np.i0(arms.sharpness)
-    return np.asarray(round_the_arm * _patches(arms, plane), dtype=np.float32)
-
-
-def _patches(arms: Arms, plane: _Plane) -> Pixels:
-    """Patches of star formation, laid out in the plane of the disc."""
-    rng = np.random.default_rng(arms.patches)
-    field = rng.standard_normal((PATCH_GRID, PATCH_GRID), dtype=np.float32)
-    cells = PATCH_GRID / (2 * PATCH_REACH * plane.scale_length)
-    x, y = (axis * np.float32(cells) + PATCH_GRID // 2 for axis in (plane.x, plane.y))
-    level = cv2.remap(field, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP)
-    return np.asarray(np.exp(arms.patchiness * level), dtype=np.float32)
-
-
-def _bar(bar: Bar, arms: Arms | None, plane: _Plane) -> Pixels:
-    """Draw a Ferrers bar of unit flux, along the line from which the arms begin."""
-    angle = np.deg2rad(arms.phase_deg if arms else 0.0)
-    along = plane.x * np.cos(angle) + plane.y * np.sin(angle)
-    across = plane.y * np.cos(angle) - plane.x * np.sin(angle)
-    distance = np.hypot(along, across / BAR_AXIAL_RATIO) / bar.radius_arcsec
-    light = np.maximum(1 - distance**2, 0) ** 2
-    return np.asarray(light / max(light.sum(), 1e-30), dtype=np.float32)
-
-
-def _disc(galaxy: Galaxy) -> Disc:
     if galaxy.disc is None:
         raise ValueError(f"galaxy {galaxy.index} ({galaxy.kind}) has no disc")
-    return galaxy.disc
+    disc, tilt = galaxy.disc, _tilt(galaxy, galaxy.disc, frame)
+    seen = _see(galaxy, disc, paint_plane(galaxy, disc, tilt.n, tilt.cell), tilt, names)
+    if disc.warp:
+        seen = _warp(galaxy, disc, tilt, seen)
+    sheets = [*seen.bands, *([] if seen.depth is None else [seen.depth])]
+    on_sky = _to_sky(galaxy, frame, tilt, sheets)
+    area = np.float32(frame.pixel_scale**2 / (tilt.cell * tilt.row))
+    bands = {name: area * light for name, light in zip(names, on_sky)}
+    left = seen.left
+    if disc.bulge:
+        depth = None if seen.depth is None else on_sky[-1]
+        share = disc.bulge.fraction
+        left = (1 - share) * left + share * _add_bulge(galaxy, disc.bulge, frame, bands, depth)
+    return PaintedDisc(bands, left)
+
+
+def _tilt(galaxy: Galaxy, disc: Disc, frame: Frame) -> Tilt:
+    """Choose cells and rows fine enough for the frame, and no more than it shows."""
+    h, pixel = galaxy.radius_arcsec / EXPONENTIAL_HALF_LIGHT, frame.pixel_scale
+    most = max(CELLS * frame.size, 96)
+    diagonal = frame.size * pixel / math.sqrt(2) + math.hypot(frame.x, frame.y)
+    reach = min(REACH * h, diagonal)
+    cell = max(frame.finest * pixel, 2 * reach / most)
+    n = 16 * math.ceil(2 * reach / cell / 16)
+    angle = math.radians(disc.inclination)
+    height = n * cell / 2 * math.cos(angle) + min(
+        REACH * disc.thickness * h * math.sin(angle), diagonal
+    )
+    height += abs(disc.warp) * galaxy.radius_arcsec * 2
+    row = max(frame.finest * pixel, 2 * height / most)
+    return Tilt(disc.inclination, n, cell, 2 * math.ceil(height / row + 1), row)
+
+
+def _see(galaxy: Galaxy, disc: Disc, plane: Plane, tilt: Tilt, names: tuple[str, ...]) -> _Seen:
+    """See the plane at its tilt, through its own dust."""
+    h = galaxy.radius_arcsec / EXPONENTIAL_HALF_LIGHT
+    dust = None
+    if disc.dust:
+        dust = Layer(disc.dust.height * disc.thickness * h, h, disc.near_side)
+    parts = [(layers(plane.old, disc.thickness * h, tilt, dust), galaxy.g_r)]
+    if plane.young is not None and disc.arms:
+        height = disc.thickness * disc.young_height * h
+        parts.append((layers(plane.young, height, tilt, dust), disc.arms.g_r))
+    if plane.dust is None or not dust:
+        return _Seen([_mixture(parts, name, 0) for name in names], None, 1.0)
+    # A column of dust is seen aslant: the same in fewer rows.
+    depth = layers(plane.dust, dust.height, tilt)[0] * np.float32(tilt.cell / tilt.row)
+    bands = [_dimmed(parts, name, depth) for name in names]
+    whole = sum(float(layer.sum()) for some, _ in parts for layer in some)
+    return _Seen(bands, depth, float(bands[names.index("r")].sum()) / max(whole, 1e-30))
+
+
+def _mixture(parts: list[tuple[list[Pixels], float]], name: str, layer: int) -> Pixels:
+    """Light of a band in one layer, from what is old and what is young."""
+    (old, g_r), *young = parts
+    light = old[layer] * np.float32(flux_ratio(name, g_r))
+    for some, g_r in young:
+        light = cv2.scaleAdd(some[layer], flux_ratio(name, g_r), light)
+    return light
+
+
+def _dimmed(parts: list[tuple[list[Pixels], float]], name: str, depth: Pixels) -> Pixels:
+    """Light of a band: what lies before the dust, is mixed with it, and shines through it."""
+    front, among, back = (_mixture(parts, name, layer) for layer in range(3))
+    thick = depth * np.float32(REDDENING[name]) + np.float32(1e-4)
+    through = cv2.exp(-thick)
+    back *= through
+    among *= np.divide(1 - through, thick, out=thick)
+    front += among
+    front += back
+    return front
+
+
+def _warp(galaxy: Galaxy, disc: Disc, tilt: Tilt, seen: _Seen) -> _Seen:
+    """Bend the outer disc up on one side and down on the other."""
+    h = galaxy.radius_arcsec / EXPONENTIAL_HALF_LIGHT
+    x = (np.arange(tilt.n) - (tilt.n - 1) / 2) * tilt.cell
+    beyond = np.maximum(np.abs(x) / h - WARP_FROM, 0) / (REACH - WARP_FROM)
+    shift = disc.warp * galaxy.radius_arcsec * np.sign(x) * beyond**1.5 * tilt.sine / tilt.row
+    columns, rows = np.meshgrid(
+        np.arange(tilt.n, dtype=np.float32), np.arange(tilt.rows, dtype=np.float32)
+    )
+    rows -= shift.astype(np.float32)[None, :]
+
+    def bent(sheet: Pixels) -> Pixels:
+        return np.asarray(cv2.remap(sheet, columns, rows, cv2.INTER_LINEAR))
+
+    depth = None if seen.depth is None else bent(seen.depth)
+    return _Seen([bent(band) for band in seen.bands], depth, seen.left)
+
+
+def _to_sky(galaxy: Galaxy, frame: Frame, tilt: Tilt, sheets: list[Pixels]) -> list[Pixels]:
+    """Turn sheets of (rows, cells) by the position angle onto the pixels of the frame."""
+    angle = math.radians(galaxy.position_angle_deg + 90)
+    cosine, sine, middle = math.cos(angle), math.sin(angle), (frame.size - 1) / 2
+    pixel = frame.pixel_scale
+    x0, y0 = middle + frame.x / pixel, middle + frame.y / pixel
+    a, b = pixel / tilt.cell, pixel / tilt.row
+    matrix = np.array(
+        [
+            [a * cosine, a * sine, (tilt.n - 1) / 2 - a * (cosine * x0 + sine * y0)],
+            [-b * sine, b * cosine, (tilt.rows - 1) / 2 - b * (-sine * x0 + cosine * y0)],
+        ]
+    )
+    on_sky: list[Pixels] = []
+    for k in range(0, len(sheets), CHANNELS):
+        some = sheets[k : k + CHANNELS]
+        stack = cv2.merge([np.ascontiguousarray(sheet) for sheet in some])
+        size, flags = (frame.size, frame.size), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        on_sky += cv2.split(cv2.warpAffine(stack, matrix, size, flags=flags))
+    return on_sky
+
+
+def _add_bulge(
+    galaxy: Galaxy,
+    bulge: Bulge,
+    frame: Frame,
+    bands: dict[str, Pixels],
+    depth: Pixels | None,
+) -> float:
+    """Add the bulge, its far part behind the dust; what share of it is left in r."""
+    left = 1.0
+    window, part = frame.window((2 + BULGE_REACH * bulge.sersic_n) * bulge.radius_arcsec)
+    angle = galaxy.position_angle_deg + 90
+    light = paint_sersic(
+        Sersic(bulge.sersic_n, bulge.radius_arcsec, bulge.axial_ratio, angle), window
+    )
+    hidden = None if depth is None else light * _behind(galaxy, bulge, window)
+    for name, band in bands.items():
+        shining = light
+        if depth is not None and hidden is not None:
+            through = cv2.exp(depth[part] * np.float32(-REDDENING[name]))
+            shining = light - hidden * (1 - through)
+        band[part] += np.float32(bulge.fraction * flux_ratio(name, bulge.g_r)) * shining
+        if name == "r":
+            left = float(shining.sum()) / max(float(light.sum()), 1e-30)
+    return left
+
+
+def _behind(galaxy: Galaxy, bulge: Bulge, frame: Frame) -> Pixels:
+    """Share of a bulge's light that lies behind the plane of the disc."""
+    disc, (x, y) = galaxy.disc, frame.axes()
+    assert disc is not None
+    angle = math.radians(galaxy.position_angle_deg + 90)
+    v = y * np.float32(math.cos(angle)) - x * np.float32(math.sin(angle))
+    tangent = min(math.tan(math.radians(min(disc.inclination, 89.9))), STEEPEST)
+    steep = -disc.near_side * tangent / bulge.radius_arcsec
+    return np.asarray(0.5 + 0.5 * np.tanh(v * np.float32(steep)), np.float32)

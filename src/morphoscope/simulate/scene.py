@@ -1,46 +1,46 @@
-"""The scene: a galaxy among its neighbours, through the atmosphere, with noise, as a picture."""
+"""The scene: a galaxy among its neighbours, through the atmosphere, with noise."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+import math
+from dataclasses import dataclass
 
+import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from morphoscope.recipe import SimulateSettings
-from morphoscope.simulate.bands import BANDS, composite, flux_ratio, nanomaggies
-from morphoscope.simulate.conditions import Conditions, Neighbour
-from morphoscope.simulate.disc import EXPONENTIAL_HALF_LIGHT, Frame, paint_disc
+from morphoscope.simulate.bands import Band, flux_ratio, nanomaggies
+from morphoscope.simulate.conditions import Conditions
+from morphoscope.simulate.field import field_stars, paint_neighbour
+from morphoscope.simulate.flaws import Flaws, paint_glare, paint_trail
+from morphoscope.simulate.frame import Frame, Pixels
 from morphoscope.simulate.galaxy import Galaxy
-from morphoscope.simulate.optics import SUBSAMPLE, blur, margin, psf, sersic
+from morphoscope.simulate.optics import Psf, blur, finest_cell, margin, paint_stars
+from morphoscope.simulate.subject import MEASURED, Measured, measure, paint_galaxy
+from morphoscope.simulate.view import View
 
-if TYPE_CHECKING:
-    import galsim
-
-__all__ = ["add_noise", "draw_bands", "draw_picture"]
-
-Pixels = NDArray[np.float32]
+__all__ = ["Scene", "add_noise", "draw_bands", "draw_scene"]
 
 SKY_ERROR = 0.25  # spread of the error of the subtracted sky, in sigmas of a pixel's sky noise
 
 
-def draw_picture(
-    galaxy: Galaxy,
-    settings: SimulateSettings,
-    conditions: Conditions,
-    rng: np.random.Generator,
-) -> NDArray[np.uint8]:
-    """Draw a galaxy as a survey would show it.
+@dataclass(frozen=True)
+class Scene:
+    """What comes down on the camera, without noise.
 
-    Returns
-    -------
-    NDArray
-        Shape (y, x, 3), uint8, red first, the first row on top.
+    Attributes
+    ----------
+    bands
+        Band to pixels of shape (y, x), y upwards, nanomaggies a pixel.
+    view
+        Survey and pixels.
+    measured
+        Truth that is read off the galaxy as painted.
     """
-    bands = draw_bands(galaxy, settings, conditions)
-    noisy = {band: add_noise(bands[band], band, settings, rng) for band in BANDS}
-    return composite(noisy["i"], noisy["r"], noisy["g"])[::-1]
+
+    bands: dict[str, Pixels]
+    view: View
+    measured: Measured
 
 
 def draw_bands(
@@ -53,7 +53,7 @@ def draw_bands(
     galaxy
         What is drawn.
     settings
-        Size and pixel scale of the cutout.
+        Size, survey and pixel scale of the cutout.
     conditions
         Seeing, pointing and neighbours.
 
@@ -70,20 +70,87 @@ def draw_bands(
     >>> bands["r"].shape
     (96, 96)
     """
-    planes = _paint(galaxy, settings, conditions)
-    edge = margin(conditions, settings.pixel_scale)
-    images = {}
-    for band, plane in planes.items():
-        blurring = psf(conditions, band)
-        images[band] = blur(plane, blurring, settings.pixel_scale, edge)
-        spheroid = _spheroid(galaxy, band)
-        if spheroid is not None:
-            images[band] += _draw(spheroid, blurring, settings, conditions)
-    return images
+    return draw_scene(galaxy, settings, conditions).bands
+
+
+def draw_scene(galaxy: Galaxy, settings: SimulateSettings, conditions: Conditions) -> Scene:
+    """Draw a galaxy, its neighbours and what spoils the frame, and measure the galaxy."""
+    view = conditions.view or View.plain(settings)
+    edge = margin(conditions.psf_fwhm_arcsec, view.drawn_scale)
+    cell = finest_cell(conditions.psf_fwhm_arcsec, view.drawn_scale)
+    middle = Frame(view.drawn + 2 * edge, view.drawn_scale, finest=cell)
+    frame = middle.moved(conditions.x * view.pixel_scale, conditions.y * view.pixel_scale)
+    cameras = view.survey.bands
+    planes = {name: np.zeros((frame.size, frame.size), np.float32) for name in cameras}
+    measured: Measured = dict.fromkeys(MEASURED)
+    if not conditions.flaws.empty:
+        left = paint_galaxy(galaxy, frame, planes)
+        if galaxy.radius_arcsec:
+            sky = settings.sky_noise * cameras["r"].sky_sigma(frame.pixel_scale)
+            # In one order of the columns, whatever is drawn.
+            measured |= measure(galaxy, frame, planes["r"], sky, cameras["r"].gain)
+            measured["extinction_r"] = -2.5 * math.log10(max(left, 1e-6))
+    for neighbour in conditions.neighbours:
+        if neighbour.radius_arcsec:
+            paint_neighbour(neighbour, middle, planes)
+    _blur_and_add_stars(galaxy, conditions, frame, planes, cameras)
+    for band, (name, camera) in enumerate(cameras.items()):
+        sigma = settings.sky_noise * camera.sky_sigma(frame.pixel_scale)
+        plane = _misplaced(planes[name], conditions, middle, band)
+        plane = _flawed(plane, conditions.flaws, middle, band, sigma)
+        inside = slice(edge, frame.size - edge)
+        planes[name] = np.ascontiguousarray(plane[inside, inside])
+    return Scene(planes, view, measured)
+
+
+def _blur_and_add_stars(
+    galaxy: Galaxy,
+    conditions: Conditions,
+    frame: Frame,
+    planes: dict[str, Pixels],
+    cameras: dict[str, Band],
+) -> None:
+    middle = Frame(frame.size, frame.pixel_scale)
+    stars, glares = field_stars(galaxy, conditions, frame, cameras)
+    for band, (name, camera) in enumerate(cameras.items()):
+        psf = Psf(conditions.psf_fwhm_arcsec * camera.seeing, conditions.psf_stretch)
+        plane = blur(planes[name], psf, frame.pixel_scale)
+        if stars:
+            plane = plane + paint_stars(stars, middle, band, psf)
+        for glare in glares:
+            flux = nanomaggies(glare.magnitude_r) * flux_ratio(name, glare.g_r)
+            plane = plane + paint_glare(glare, middle, flux, band)
+        planes[name] = plane
+
+
+def _misplaced(plane: Pixels, conditions: Conditions, frame: Frame, band: int) -> Pixels:
+    """Shift a band that does not lie on the others."""
+    shift = np.zeros(2)
+    if conditions.registration:
+        shift += np.array(conditions.registration[band]) / frame.pixel_scale
+    if conditions.flaws.misplaced:
+        shift += conditions.flaws.misplaced[band]
+    if not shift.any():
+        return plane
+    matrix, size = np.array([[1, 0, shift[0]], [0, 1, shift[1]]]), (frame.size, frame.size)
+    moved = cv2.warpAffine(plane, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved)
+
+
+def _flawed(plane: Pixels, flaws: Flaws, frame: Frame, band: int, sigma: float) -> Pixels:
+    """Add gradient and trails."""
+    if flaws.gradient:
+        level, right, up = flaws.gradient[band]
+        slope = np.linspace(-0.5, 0.5, frame.size, dtype=np.float32)
+        rise = level + right * slope[None, :] + up * slope[:, None]
+        plane = np.asarray(plane + sigma * rise, np.float32)
+    for trail in flaws.trails:
+        plane = plane + paint_trail(trail, frame, band, sigma)
+    return plane
 
 
 def add_noise(
-    image: Pixels, band: str, settings: SimulateSettings, rng: np.random.Generator
+    image: Pixels, band: Band, pixel_scale: float, rng: np.random.Generator, sky_noise: float = 1.0
 ) -> Pixels:
     """Add the noise of sky and photons, and the error of the sky that was subtracted.
 
@@ -92,11 +159,13 @@ def add_noise(
     image
         Shape (y, x), nanomaggies a pixel.
     band
-        One of ``BANDS``.
-    settings
-        Pixel scale, and sky noise relative to SDSS.
+        The band of the survey.
+    pixel_scale
+        Arcsec a pixel.
     rng
         Random numbers.
+    sky_noise
+        Noise of the sky relative to the survey's.
 
     Returns
     -------
@@ -104,77 +173,10 @@ def add_noise(
         Same shape. The variance is the sky's plus the flux over the gain: hundreds of electrons
         a pixel, for which a normal distribution stands in for Poisson's.
     """
-    sky = settings.sky_noise * BANDS[band].sky_sigma(settings.pixel_scale)
-    sigma = np.sqrt(sky**2 + np.maximum(image, 0) / BANDS[band].gain)
-    error = sky * SKY_ERROR * rng.standard_normal()
-    grain = sigma * rng.standard_normal(image.shape, dtype=np.float32)
-    return np.asarray(image + error + grain, dtype=np.float32)
-
-
-def _paint(galaxy: Galaxy, settings: SimulateSettings, conditions: Conditions) -> dict[str, Pixels]:
-    """Paint the disc and the neighbours on half pixels, with a margin."""
-    side = settings.size + 2 * margin(conditions, settings.pixel_scale)
-    scale = settings.pixel_scale
-    frame = Frame(SUBSAMPLE * side, scale / SUBSAMPLE, conditions.x * scale, conditions.y * scale)
-    if galaxy.disc:
-        flux = nanomaggies(galaxy.magnitude_r)
-        planes = {band: flux * plane for band, plane in paint_disc(galaxy, frame).items()}
-    else:
-        planes = {band: np.zeros((frame.size, frame.size), np.float32) for band in BANDS}
-    for neighbour in conditions.neighbours:
-        light = _paint_neighbour(neighbour, frame)
-        for band, plane in planes.items():
-            plane += flux_ratio(band, neighbour.g_r) * light
-    return planes
-
-
-def _paint_neighbour(neighbour: Neighbour, frame: Frame) -> Pixels:
-    right, up = replace(frame, x=neighbour.x, y=neighbour.y).axes()
-    if neighbour.radius_arcsec:
-        angle = np.deg2rad(neighbour.angle_deg)
-        along = right * np.cos(angle) + up * np.sin(angle)
-        across = (up * np.cos(angle) - right * np.sin(angle)) / neighbour.axial_ratio
-        radius = np.hypot(along, across) / neighbour.radius_arcsec
-        light = np.exp(-EXPONENTIAL_HALF_LIGHT * radius)
-    else:
-        weights = [np.maximum(1 - abs(axis) / frame.pixel_scale, 0) for axis in (right, up)]
-        light = weights[0] * weights[1]
-    flux = nanomaggies(neighbour.magnitude_r)
-    return np.asarray(flux * light / light.sum(), dtype=np.float32)
-
-
-def _spheroid(galaxy: Galaxy, band: str) -> galsim.GSObject | None:
-    """Make what has a Sersic profile: a smooth galaxy, or the bulge of a disc."""
-    import galsim
-
-    flux = nanomaggies(galaxy.magnitude_r)
-    if galaxy.sersic_n is not None:
-        profile = sersic(galaxy.sersic_n, galaxy.radius_arcsec, galaxy.axial_ratio)
-        flux *= flux_ratio(band, galaxy.g_r)
-    elif galaxy.disc and galaxy.disc.bulge:
-        bulge = galaxy.disc.bulge
-        profile = sersic(bulge.sersic_n, bulge.radius_arcsec, bulge.axial_ratio)
-        flux *= bulge.fraction * flux_ratio(band, bulge.g_r)
-    else:
-        return None
-    return profile.withFlux(flux).rotate((galaxy.position_angle_deg + 90) * galsim.degrees)
-
-
-def _draw(
-    profile: galsim.GSObject,
-    blurring: galsim.GSObject | None,
-    settings: SimulateSettings,
-    conditions: Conditions,
-) -> Pixels:
-    """Draw a profile through the PSF, at the galaxy's centre."""
-    import galsim
-
-    whole = galsim.Convolve([profile, blurring]) if blurring is not None else profile
-    image = whole.drawImage(
-        nx=settings.size,
-        ny=settings.size,
-        scale=settings.pixel_scale,
-        offset=(conditions.x, conditions.y),
-        dtype=np.float32,
-    )
-    return np.asarray(image.array)
+    sky = sky_noise * band.sky_sigma(pixel_scale)
+    variance = np.maximum(image, 0) * np.float32(1 / band.gain) + np.float32(sky**2)
+    grain = rng.standard_normal(image.shape, dtype=np.float32)
+    grain *= np.sqrt(variance, out=variance)
+    grain += np.float32(sky * SKY_ERROR * rng.standard_normal())
+    grain += image
+    return grain

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import polars as pl
 
 from morphoscope.catalog import atomic_path, write_catalogue
 from morphoscope.engine import Engine
-from morphoscope.errors import MissingDependencyError
 from morphoscope.progress import progress
 from morphoscope.recipe import SimulateSettings
-from morphoscope.simulate.conditions import draw_conditions
-from morphoscope.simulate.galaxy import truth
-from morphoscope.simulate.population import assign_classes, draw_galaxy, generator
-from morphoscope.simulate.scene import draw_picture
+from morphoscope.simulate.drawing import drawing_of
+from morphoscope.simulate.population import assign_classes
 
 __all__ = ["simulate"]
 
@@ -29,10 +24,16 @@ SHARD = 100
 TYPES = {
     "id_str": pl.String,
     "file_loc": pl.String,
+    "fits_loc": pl.String,
     "class": pl.String,
+    "survey": pl.String,
+    "flaws": pl.String,
     "arms": pl.Int64,
     "winding": pl.Int64,
+    "near_side": pl.Int64,
     "neighbours": pl.Int64,
+    "tails": pl.Int64,
+    "shells": pl.Int64,
 }
 
 
@@ -81,15 +82,8 @@ def simulate(settings: SimulateSettings, *, seed: int, out: Path, engine: Engine
     ------
     RecipeError
         ``settings.fractions`` names an unknown class or has no share above 0.
-    MissingDependencyError
-        GalSim is not installed.
     """
     kinds = assign_classes(settings.fractions, settings.n, seed)
-    if importlib.util.find_spec("galsim") is None:
-        raise MissingDependencyError(
-            "GalSim, which draws the galaxies, is not installed",
-            do="pip install 'morphoscope[train]'",
-        )
     out = out.absolute()
     _discard_partial(out)
     shards = [
@@ -123,56 +117,36 @@ def _discard_partial(out: Path) -> None:
 
 def _draw_shard(shard: Shard) -> int:
     """Draw the galaxies of one shard; its rows, written last, say that it is whole."""
-    if not shard.images.exists():
+    if shard.images.exists():
+        rows = [_drawn(shard, offset, None) for offset in range(len(shard.kinds))]
+    else:
         with atomic_path(shard.images) as folder:
             folder.mkdir()
-            for offset, kind in enumerate(shard.kinds):
-                name = f"{_id(shard, offset)}.png"
-                (folder / name).write_bytes(_picture(shard, shard.first + offset, kind))
-    rows = [_row(shard, offset, kind) for offset, kind in enumerate(shard.kinds)]
+            rows = [_drawn(shard, offset, folder) for offset in range(len(shard.kinds))]
     schema = {name: TYPES.get(name, pl.Float64) for name in rows[0]}
     with atomic_path(shard.rows) as path:
         pl.DataFrame(rows, schema=schema).write_parquet(path)
     return len(rows)
 
 
-def _picture(shard: Shard, index: int, kind: str) -> bytes:
-    galaxy = draw_galaxy(shard.seed, index, kind)
-    conditions = draw_conditions(shard.seed, index, shard.settings)
-    noise = generator(shard.seed, index, 2)
-    picture = draw_picture(galaxy, shard.settings, conditions, noise)
-    _, encoded = cv2.imencode(".png", picture[:, :, ::-1])
-    return encoded.tobytes()
-
-
-def _row(shard: Shard, offset: int, kind: str) -> dict[str, Any]:
-    """Lay out the truth about one galaxy and its observation."""
-    index = shard.first + offset
-    conditions = draw_conditions(shard.seed, index, shard.settings)
-    middle = (shard.settings.size - 1) / 2
-    return {
-        "id_str": _id(shard, offset),
-        "file_loc": str(shard.images / f"{_id(shard, offset)}.png"),
-        "ra": None,
-        "dec": None,
-        **truth(draw_galaxy(shard.seed, index, kind)),
-        "psf_fwhm_arcsec": conditions.psf_fwhm_arcsec,
-        "pixel_scale": shard.settings.pixel_scale,
-        "x": middle + conditions.x,
-        "y": middle - conditions.y,
-        "neighbours": len(conditions.neighbours),
-    }
-
-
-def _id(shard: Shard, offset: int) -> str:
-    return f"simulated-{shard.seed}-{shard.first + offset:06d}"
+def _drawn(shard: Shard, offset: int, folder: Path | None) -> dict[str, Any]:
+    """Draw one galaxy, write its files if there is a folder, and give its row."""
+    index, settings = shard.first + offset, shard.settings
+    name = f"simulated-{shard.seed}-{index:06d}"
+    drawing = drawing_of(shard.seed, index, shard.kinds[offset], settings)
+    files = {}
+    for column, suffix, encode in drawing.files(settings):
+        files[column] = str(shard.images / f"{name}{suffix}")
+        if folder:
+            (folder / f"{name}{suffix}").write_bytes(encode())
+    return {"id_str": name, **files, **drawing.row()}
 
 
 def _write(out: Path, frame: pl.DataFrame, settings: SimulateSettings, seed: int) -> None:
     metadata = {
         "source": "simulated",
         "licence": "CC0-1.0",
-        "citation": "drawn with GalSim (Rowe et al. 2015, Astronomy and Computing 10, 121)",
+        "citation": "drawn by Morphoscope",
         "seed": seed,
         "simulate": settings.model_dump(),
     }

@@ -15,17 +15,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from morphoscope.augment import augment
 from morphoscope.errors import TrainingError
 from morphoscope.progress import progress, say
 from morphoscope.train.balance import epoch_order, split_batches
 from morphoscope.train.interrupt import Interrupt
-from morphoscope.train.losses import weighted_cross_entropy
+from morphoscope.train.labels import classes_of, with_classes
 from morphoscope.train.optimize import learning_rate, update_average
 from morphoscope.train.plan import Plan, draw_seed
-from morphoscope.train.scores import accuracy, confusion, macro_f1
+from morphoscope.train.scores import LOWER_IS_BETTER
 from morphoscope.train.state import State, open_state, save_state
 from morphoscope.train.tuning import train_mode
 
@@ -114,15 +113,17 @@ def draw_batch(plan: Plan, rows: NDArray[np.int64], seed: int) -> tuple[Tensor, 
     """Images of some rows, augmented and normalised ``(n, channel, y, x)``, and their labels."""
     images, labels = plan.gather(rows)
     generator = torch.Generator().manual_seed(seed)
-    images, labels = augment(images, labels, plan.augment, generator=generator, swap=plan.swap)
-    return plan.normalise(images), labels
+    images, classes = augment(
+        images, classes_of(labels), plan.augment, generator=generator, swap=plan.swap
+    )
+    return plan.normalise(images), with_classes(labels, classes)
 
 
 def take_step(plan: Plan, state: State, images: Tensor, labels: Tensor) -> Tensor:
     """Change the weights by one batch; its loss, still on the device."""
     with autocast(plan, state):
-        logits = state.network(images)
-    loss = weighted_cross_entropy(logits, labels, plan.loss_weights, plan.settings.label_smoothing)
+        outputs = state.network(images)
+    loss = plan.lesson.loss(outputs, labels)
     state.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     state.optimizer.step()
@@ -137,23 +138,16 @@ def autocast(plan: Plan, state: State) -> torch.autocast:
 
 @torch.inference_mode()
 def validate(plan: Plan, state: State, pause: Callable[[], None]) -> dict[str, float]:
-    """Loss, accuracy and macro-F1 of the validation images as they are, upright."""
+    """Loss, accuracy, macro-F1 and error of the angles, of the validation images as they are."""
     network = state.answering.eval()
-    loss, answers = 0.0, []
+    outputs, truth = [], []
     for rows in split_batches(plan.validation, plan.settings.batch_size):
         images, labels = plan.gather(rows)
         with autocast(plan, state):
-            logits = network(plan.normalise(images)).float()
-        loss += float(cross_entropy(logits, labels, reduction="sum"))
-        answers.append(logits.argmax(1).cpu().numpy())
+            outputs.append(network(plan.normalise(images)).float().cpu())
+        truth.append(labels.cpu())
         pause()
-    truth = plan.store.labels[plan.validation]
-    counts = confusion(truth, np.concatenate(answers), len(plan.store.classes))
-    return {
-        "validation_loss": loss / plan.validation.size,
-        "validation_accuracy": accuracy(counts),
-        "validation_macro_f1": macro_f1(counts),
-    }
+    return plan.lesson.score(torch.cat(outputs), torch.cat(truth))
 
 
 def close_epoch(plan: Plan, state: State, scores: dict[str, float]) -> None:
@@ -168,7 +162,8 @@ def close_epoch(plan: Plan, state: State, scores: dict[str, float]) -> None:
     # Not as the optimizer has it, which knows none if it was taken up after the last step.
     last = (at.epoch + 1) * at.step - 1
     rate = learning_rate(last, settings.epochs * at.step, settings)
-    score = scores[f"validation_{settings.monitor}"] * (-1 if settings.monitor == "loss" else 1)
+    sign = -1 if settings.monitor in LOWER_IS_BETTER else 1
+    score = sign * scores[f"validation_{settings.monitor}"]
     better = at.best_score is None or score > at.best_score
     if better:
         at.best_score, at.best_epoch = score, at.epoch + 1
@@ -196,10 +191,14 @@ def _tell(plan: Plan, state: State, better: bool) -> None:
     say(
         f"{member}epoch {last['epoch']:.0f}/{plan.settings.epochs}: "
         f"loss {last['train_loss']:.4f}; validation loss {last['validation_loss']:.4f}, "
-        f"accuracy {last['validation_accuracy']:.4f}, "
+        f"accuracy {last['validation_accuracy']:.4f}, {_error_told(last)}"
         f"macro-F1 {last['validation_macro_f1']:.4f}{' (best)' if better else ''}; "
         f"{last['seconds']:.1f} s"
     )
+
+
+def _error_told(epoch: dict[str, float]) -> str:
+    return f"error {epoch['validation_mae']:.2f}°, " if "validation_mae" in epoch else ""
 
 
 class _Pause:

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from morphoscope.augment import handed_pairs
-from morphoscope.errors import TrainingError
+from morphoscope.errors import RecipeError, TrainingError
+from morphoscope.networks.heads import Head
 from morphoscope.networks.model import shrunk
 from morphoscope.networks.pretrained import Weights, open_weights
 from morphoscope.prepare import Store
 from morphoscope.recipe import AugmentSettings, BalanceSettings, TrainSettings
 from morphoscope.train.balance import class_weights, images_per_epoch
 from morphoscope.train.checks import device_of, refuse_labels_broken
+from morphoscope.train.labels import Lesson
 
 __all__ = ["Plan", "draw_seed", "make_plan"]
 
@@ -28,6 +30,8 @@ SAMPLE = 2048
 WITHOUT_EFFECT = {"device", "threads", "checkpoint_s", "members", "orientations", "others"}
 # What counts by its content.
 FILES = {"weights"}
+# What matters to inclinations alone.
+OF_ANGLES = {"angle", "angle_weight"}
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,8 @@ class Plan:
         For every class its class after a mirror ``(classes,)``.
     wanted
         Draws of each class in an epoch ``(classes,)``.
-    loss_weights
-        Weight of each class in the loss ``(classes,)``.
+    lesson
+        What is taught: the labels and their loss.
     resident
         All images on the device, where they fit; else ``None``.
     identity
@@ -66,15 +70,15 @@ class Plan:
     handed: list[tuple[int, int]]
     swap: Tensor
     wanted: NDArray[np.int64]
-    loss_weights: Tensor
+    lesson: Lesson
     device: torch.device
     precision: Literal["float32", "bfloat16"]
     resident: Tensor | None
     identity: Mapping[str, Any]
 
     def gather(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Images ``(n, channel, y, x)`` uint8 and labels ``(n,)`` of some rows, on the device."""
-        labels = torch.from_numpy(self.store.labels[rows]).to(self.device, non_blocking=True)
+        """Images ``(n, channel, y, x)`` and labels of some rows, on the device."""
+        labels = self.lesson.labels(self.store, rows).to(self.device, non_blocking=True)
         if self.resident is not None:
             return self.resident[torch.from_numpy(rows).to(self.device)], labels
         images = torch.from_numpy(self.store.gather(rows))
@@ -112,6 +116,7 @@ def make_plan(
     """
     refuse_labels_broken(settings, augment, store.classes)
     train, validation = (_labelled(store, split) for split in ("train", "validation"))
+    _require_inclinations(settings, store, train=train, validation=validation)
     counts = _counts(store, train)
     handed = handed_pairs(augment, store.classes)
     swap = torch.arange(len(store.classes))
@@ -122,6 +127,12 @@ def make_plan(
     device = device_of(settings)
     start = open_weights(settings)
     channels = store.images.shape[1]
+    lesson = Lesson(
+        head=Head(len(store.classes), settings.angle if store.measures else ""),
+        loss_weights=torch.from_numpy(class_weights(seen, balance)).float().to(device),
+        label_smoothing=settings.label_smoothing,
+        angle_weight=settings.angle_weight,
+    )
     mean, std = start.grey_levels(channels) if start else _grey_levels(store, train)
     return Plan(
         settings=settings,
@@ -136,7 +147,7 @@ def make_plan(
         handed=handed,
         swap=swap.to(device),
         wanted=images_per_epoch(counts, balance, store.classes),
-        loss_weights=torch.from_numpy(class_weights(seen, balance)).float().to(device),
+        lesson=lesson,
         device=device,
         precision=_precision(settings, device),
         resident=_resident(store, device),
@@ -148,8 +159,8 @@ def make_plan(
             "seed": seed,
             "weights": start.sha256 if start else "",
             "images": images_sha256,
-            "rows": _digest(train, validation, store.labels[train], store.labels[validation]),
-            **_flat("train", settings.model_dump(exclude=WITHOUT_EFFECT | FILES)),
+            "rows": _digest(train, validation, *_taught(store, train, validation)),
+            **_flat("train", settings.model_dump(exclude=_without_effect(store))),
             **_flat("augment", augment.model_dump()),
             **_flat("balance", balance.model_dump()),
         },
@@ -159,6 +170,33 @@ def make_plan(
 def draw_seed(*numbers: int) -> int:
     """A seed that the numbers fully decide, below 2**63."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _taught(store: Store, *splits: NDArray[np.int64]) -> list[NDArray[Any]]:
+    labels: list[NDArray[Any]] = [store.labels[rows] for rows in splits]
+    return labels + [store.inclinations[rows] for rows in splits] if store.measures else labels
+
+
+def _without_effect(store: Store) -> set[str]:
+    return WITHOUT_EFFECT | FILES | (set() if store.measures else OF_ANGLES)
+
+
+def _require_inclinations(
+    settings: TrainSettings, store: Store, **splits: NDArray[np.int64]
+) -> None:
+    if settings.monitor == "mae" and not store.measures:
+        raise RecipeError(
+            "train.monitor is 'mae' and the recipe measures no inclinations",
+            expected="'loss', 'accuracy' or 'macro_f1'",
+            do="set it so, or name the column of the inclinations in clean.inclination",
+        )
+    for split, rows in splits.items():
+        if store.measures and not np.isfinite(store.inclinations[rows]).any():
+            raise TrainingError(
+                f"no galaxy of the {split} split has an inclination",
+                do="give more galaxies an inclination, or another split.seed",
+                split=split,
+            )
 
 
 def _labelled(store: Store, split: str) -> NDArray[np.int64]:
@@ -204,14 +242,15 @@ def _grey_levels(store: Store, train: NDArray[np.int64]) -> tuple[Tensor, Tensor
 def _resident(store: Store, device: torch.device) -> Tensor | None:
     if device.type != "cuda" or store.images.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
         return None
-    images = torch.empty(store.images.shape, dtype=torch.uint8, device=device)
+    pixel = torch.from_numpy(np.empty(0, store.images.dtype)).dtype
+    images = torch.empty(store.images.shape, dtype=pixel, device=device)
     for start in range(0, len(images), SAMPLE):
         rows = np.arange(start, min(start + SAMPLE, len(images)))
         images[start : start + SAMPLE] = torch.from_numpy(store.gather(rows)).to(device)
     return images
 
 
-def _digest(*arrays: NDArray[np.int64]) -> str:
+def _digest(*arrays: NDArray[Any]) -> str:
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())

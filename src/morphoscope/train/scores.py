@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["accuracy", "confusion", "macro_f1"]
+__all__ = ["LOWER_IS_BETTER", "accuracy", "confusion", "macro_f1"]
+
+# Of the scores that `train.monitor` may name.
+LOWER_IS_BETTER = frozenset({"loss", "mae"})
 
 
 def confusion(

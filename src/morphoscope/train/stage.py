@@ -183,6 +183,7 @@ def _group(plan: Plan, members: int) -> dict[str, Any]:
         "shrink": settings.shrink,
         "weights": plan.start.origin if plan.start else None,
         "members": members,
+        **({"angle": plan.lesson.head.angle} if plan.lesson.head.angle else {}),
         "mean": plan.mean.tolist(),
         "std": plan.std.tolist(),
     }
@@ -205,7 +206,7 @@ def _balance_summary(plan: Plan, balance: BalanceSettings) -> dict[str, Any]:
     names = plan.store.classes
     return {
         "method": balance.method,
-        "loss_weights": dict(zip(names, plan.loss_weights.tolist(), strict=True)),
+        "loss_weights": dict(zip(names, plan.lesson.loss_weights.tolist(), strict=True)),
         "images_per_epoch": dict(zip(names, plan.wanted.tolist(), strict=True)),
     }
 

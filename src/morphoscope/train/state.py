@@ -128,7 +128,7 @@ def _begin(plan: Plan, member: int, path: Path) -> State:
     torch.manual_seed(draw_seed(plan.seed, member))
     network = build_as(
         plan.settings,
-        classes=len(plan.store.classes),
+        classes=plan.lesson.head.outputs,
         channels=plan.store.images.shape[1],
         size=plan.store.images.shape[-1],
     )

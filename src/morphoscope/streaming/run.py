@@ -1,36 +1,77 @@
-"""Predict: from images to a catalogue of classes, shard by shard."""
+"""Stream: from images to a catalogue of what is known of them, shard by shard."""
 
 from __future__ import annotations
 
 import fcntl
 import glob
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import NamedTuple
 
 from morphoscope.acquire.listing import absolute
-from morphoscope.bundle import Bundle, open_bundle
 from morphoscope.catalog import TABLE_SUFFIXES
-from morphoscope.engine import Engine, cores
+from morphoscope.engine import Engine
 from morphoscope.errors import CatalogueError, StageError
-from morphoscope.predict.answers import Answer, Chunk, answer, trained_sizes
-from morphoscope.predict.inputs import write_listing
-from morphoscope.predict.shards import Shards, clear, read_metadata, require_own, tally
 from morphoscope.progress import progress
+from morphoscope.streaming.inputs import write_listing
+from morphoscope.streaming.shards import Shards, clear, read_metadata, require_own, tally
+from morphoscope.streaming.task import Files, Rows, Task
 
-__all__ = ["predict"]
+__all__ = ["Streamed", "stream"]
 
 LISTING = ".listing"
 LOCK = ".lock"
 
 
-def predict(
-    bundle: str | Path,
+class Chunk(NamedTuple):
+    """Neighbouring rows of one shard, where they belong, and what is done with them."""
+
+    shard: int
+    start: int
+    files: Files
+    rows: Callable[[Files], Rows]
+
+
+class Done(NamedTuple):
+    """What is known of a chunk."""
+
+    shard: int
+    start: int
+    rows: Rows
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """What a run did.
+
+    Attributes
+    ----------
+    n, kept
+        Rows of the result, and those among them of an earlier, cut-off run.
+    counts
+        Word of the task's ``counted``, and ``flagged``, to values to numbers of rows.
+    noted
+        Sums of what the rows of this run noted.
+    images_per_s
+        Rate of this run.
+    out
+        Where the result is.
+    """
+
+    n: int
+    kept: int
+    counts: dict[str, dict[str, int]]
+    noted: dict[str, int]
+    images_per_s: float
+    out: Path
+
+
+def stream(
+    task: Task,
     images: str | Path,
     *,
     out: Path,
@@ -40,16 +81,17 @@ def predict(
     shard_rows: int = 4096,
     batch: int = 64,
     force: bool = False,
-) -> dict[str, Any]:
-    """Classify images: one row for every input, in its order, also for the unreadable.
+) -> Streamed:
+    """Work on images: one row for every input, in its order, also for the unreadable.
 
     A run that was cut off goes on when it is called again: whole shards are kept. No memory grows
-    with the number of images, unless ``out`` is FITS, VOTable, ECSV or CSV.
+    with the number of images, unless ``out`` is FITS, VOTable, ECSV or CSV. The columns are
+    ``id_str``, ``file_loc``, those of the task, ``flag``.
 
     Parameters
     ----------
-    bundle
-        Folder of a model, or name of a shipped one.
+    task
+        What is done with them.
     images
         Folder (searched with all below it), glob pattern, image, or table (CSV, Parquet file or
         folder, FITS, VOTable, ECSV) with a column of files, relative to where the table lies.
@@ -57,7 +99,7 @@ def predict(
         ``.parquet``, ``.fits``, ``.vot``, ``.ecsv`` or ``.csv``; a name without suffix is a folder
         of Parquet parts.
     engine
-        Where images are read and classified.
+        Where the work runs.
     id_column, file_column
         Columns of a table; empty: found by their usual names.
     shard_rows
@@ -67,28 +109,21 @@ def predict(
     force
         Start anew, over the result and the parts of another run, and never over other files.
 
-    Returns
-    -------
-    dict
-        ``n``, ``classes`` and ``flagged`` (counts), ``kept`` (rows of an earlier, cut-off run),
-        ``images_per_s`` of this run, ``model``, ``out``, ``warnings`` (what a person should know,
-        one sentence each; of the images of this run).
-
     Raises
     ------
-    BundleError, SourceError, CatalogueError
-        The model, the images or the table cannot be used, or ``out`` cannot be written.
+    SourceError, CatalogueError
+        The images or the table cannot be used, or ``out`` cannot be written.
     StageError
         ``out`` holds, or another process makes, the result of another run; or it is the input,
         or holds parts that this package did not write.
     """
     out = Path(out).expanduser().absolute()
     began = time.monotonic()
-    opened = open_bundle(bundle)
     joined = _is_file(out)
     parts = out.with_name(f"{out.name}.parts") if joined else out
     _require_not_input(images, out, parts)
-    warnings: list[str] = []
+    noted: Counter[str] = Counter()
+    counted = {**task.counted, "flag": "flagged"}
     with _reserved(parts, passing=joined) as folder:
         require_own(folder)
         listing = write_listing(
@@ -100,26 +135,18 @@ def predict(
         )
         if joined and out.exists() and listing.names(absolute(out)):
             raise _is_input(out)
-        shards = Shards(folder, opened, listing)
+        shards = Shards(folder, task, listing)
         if force:
             clear(folder)
         if joined and out.exists() and not force:
             _require_same(out, shards)
-            made, counts = 0, tally([out])
+            made, counts = 0, tally([out], counted)
         else:
-            made, other_size = _fill(shards, engine, batch)
-            warnings = _size_warnings(opened, *other_size)
-            counts = tally(shards.paths())
+            made, noted = _fill(shards, engine, batch)
+            counts = tally(shards.paths(), counted)
             _finish(shards, out if joined else None)
-    return {
-        "n": listing.rows,
-        **counts,
-        "kept": listing.rows - made,
-        "images_per_s": round(made / (time.monotonic() - began), 1),
-        "model": opened.id,
-        "out": str(out),
-        "warnings": warnings,
-    }
+    rate = round(made / (time.monotonic() - began), 1)
+    return Streamed(listing.rows, listing.rows - made, counts, dict(noted), rate, out)
 
 
 def _is_file(out: Path) -> bool:
@@ -178,56 +205,41 @@ def _reserved(folder: Path, *, passing: bool) -> Iterator[Path]:
 
 def _require_same(out: Path, shards: Shards) -> None:
     """Raise unless the file that is there is the finished result of the same work."""
-    if read_metadata(out).get("work") != asdict(shards.work):
+    if read_metadata(out).get("work") != shards.work:
         raise StageError(f"{out} exists", do="write it anew with --force, or name another --out")
 
 
-def _fill(shards: Shards, engine: Engine, batch: int) -> tuple[int, tuple[int, int]]:
-    """Make the missing parts; rows in them, images of a size new to the model, and all images."""
+def _fill(shards: Shards, engine: Engine, batch: int) -> tuple[int, Counter[str]]:
+    """Make the missing parts; rows in them, and the sums of what they noted."""
     listing, pending = shards.listing, shards.missing()
     rows = sum(listing.rows_of(shard) for shard in pending)
-    chunks = _chunks(shards, pending, batch, max(1, cores() // engine.workers))
+    chunks = _chunks(shards, pending, batch)
     # Workers take longer to start than one process takes for two batches.
     few = rows <= 2 * batch
-    answers = map(answer, chunks) if few else (found for _, found in engine.map(answer, chunks))
-    open_shards: dict[int, list[Answer]] = {}
-    other_size = good = 0
-    with progress("predict", listing.rows, done=listing.rows - rows) as advance:
-        for found in answers:
+    done = map(_work, chunks) if few else (found for _, found in engine.map(_work, chunks))
+    open_shards: dict[int, list[Done]] = {}
+    noted: Counter[str] = Counter()
+    with progress(shards.task.verb, listing.rows, done=listing.rows - rows) as advance:
+        for found in done:
             parts = open_shards.setdefault(found.shard, [])
             parts.append(found)
-            other_size += found.other_size
-            good += found.flags.count(None)
-            advance(len(found.flags))
-            if sum(len(part.flags) for part in parts) == listing.rows_of(found.shard):
-                _write(shards, found.shard, open_shards.pop(found.shard))
-    return rows, (other_size, good)
+            noted.update(found.rows.noted)
+            advance(len(found.rows.flags))
+            if sum(len(part.rows.flags) for part in parts) == listing.rows_of(found.shard):
+                parts = sorted(open_shards.pop(found.shard), key=lambda part: part.start)
+                shards.write(found.shard, [part.rows for part in parts])
+    return rows, noted
 
 
-def _size_warnings(bundle: Bundle, other_size: int, good: int) -> list[str]:
-    if 2 * other_size <= good:
-        return []
-    sizes = trained_sizes(bundle)
-    commonest = ", ".join(sorted(sizes, key=lambda size: -sizes[size])[:3])
-    return [
-        f"{other_size:,} of {good:,} images are not of a size that the model was trained on "
-        f"({commonest}{', …' if len(sizes) > 3 else ''}): it knows that pixel scale and frame only"
-    ]
+def _work(chunk: Chunk) -> Done:
+    return Done(chunk.shard, chunk.start, chunk.rows(chunk.files))
 
 
-def _chunks(shards: Shards, pending: list[int], batch: int, threads: int) -> Iterator[Chunk]:
-    bundle = shards.bundle
+def _chunks(shards: Shards, pending: list[int], batch: int) -> Iterator[Chunk]:
     for shard in pending:
         files = shards.listing.shard(shard)["file_loc"].to_pylist()
         for start in range(0, len(files), batch):
-            some = tuple(files[start : start + batch])
-            yield Chunk(shard, start, some, str(bundle.folder.absolute()), bundle.id, threads)
-
-
-def _write(shards: Shards, shard: int, parts: list[Answer]) -> None:
-    parts.sort(key=lambda part: part.start)
-    probabilities = np.concatenate([part.probabilities for part in parts])
-    shards.write(shard, probabilities, [flag for part in parts for flag in part.flags])
+            yield Chunk(shard, start, tuple(files[start : start + batch]), shards.task.rows)
 
 
 def _finish(shards: Shards, out: Path | None) -> None:

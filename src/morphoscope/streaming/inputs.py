@@ -1,4 +1,4 @@
-"""What is to be classified: a folder, a pattern, one image or a table, as rows of id and file.
+"""What is to be worked on: a folder, a pattern, one image or a table, as rows of id and file.
 
 Whatever the source, it is brought first into one listing, a Parquet file with a row group a shard.
 So its length and digest are known before the work begins, and neither a million-row table nor a
@@ -24,7 +24,7 @@ from morphoscope.acquire.listing import absolute, is_image
 from morphoscope.catalog import atomic_path
 from morphoscope.errors import SourceError
 from morphoscope.images import IMAGE_SUFFIXES
-from morphoscope.predict.tables import Row, is_table, named, table_rows
+from morphoscope.streaming.tables import Row, is_table, named, table_rows
 
 __all__ = ["Listing", "write_listing"]
 
@@ -33,7 +33,7 @@ SCHEMA = pa.schema([("id_str", pa.string()), ("file_loc", pa.string())])
 
 @dataclass(frozen=True)
 class Listing:
-    """The rows to classify, on disk.
+    """The rows to work on, on disk.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class Listing:
         return pq.ParquetFile(self.path).read_row_group(index)
 
     def names(self, file: Path) -> bool:
-        """Whether a file is among those to classify."""
+        """Whether a file is among those to work on."""
         columns = (self.shard(index)["file_loc"] for index in range(self.shards))
         return any(pa.compute.any(pa.compute.equal(c, str(file))).as_py() for c in columns)
 

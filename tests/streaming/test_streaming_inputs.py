@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from morphoscope.acquire.listing import stem
 from morphoscope.errors import CatalogueError, SourceError
-from morphoscope.predict.inputs import Listing, write_listing
+from morphoscope.streaming.inputs import Listing, write_listing
 
 
 def listed(images: str | Path, tmp_path: Path, **options: str) -> list[tuple[str, str]]:

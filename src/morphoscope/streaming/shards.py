@@ -1,45 +1,31 @@
-"""Answers on disk: one Parquet part a shard, whole or absent, and their joining at the end."""
+"""Rows on disk: one Parquet part a shard, whole or absent, and their joining at the end."""
 
 from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from morphoscope import __version__
-from morphoscope.bundle import Bundle
 from morphoscope.catalog import METADATA_KEY, atomic_path, write_table
 from morphoscope.errors import StageError
-from morphoscope.predict.inputs import Listing
+from morphoscope.streaming.inputs import Listing
+from morphoscope.streaming.task import Rows, Task
 
-__all__ = ["Shards", "Work", "clear", "read_metadata", "require_own", "tally"]
+__all__ = ["Shards", "clear", "read_metadata", "require_own", "tally"]
 
 PARTS = "part-*.parquet"
 SUMMARY = "_metadata.json"
 GROUP_ROWS = 131_072
-# Between the classes of a set: names of classes have commas.
-SEPARATOR = "|"
-ROUNDING = 1e-6
-# In words, what differs where parts are of another work.
-OTHER = {"model": "another model", "listing": "other images", "morphoscope": "another version"}
-
-
-@dataclass(frozen=True)
-class Work:
-    """What decides the answers: parts of one work belong together."""
-
-    model: str
-    listing: str
-    morphoscope: str = __version__
+# In words, what differs where parts are of another work; else "another" and its name.
+OTHER = {"listing": "other images", "morphoscope": "another version"}
 
 
 @dataclass(frozen=True)
@@ -50,30 +36,31 @@ class Shards:
     ----------
     folder
         Where the parts lie.
-    bundle, listing
-        The model and the rows that it is asked about.
+    task, listing
+        What is done, and with which rows.
     """
 
     folder: Path
-    bundle: Bundle
+    task: Task
     listing: Listing
 
     @property
-    def work(self) -> Work:
-        """What the parts are made of."""
-        return Work(self.bundle.id, self.listing.digest)
+    def work(self) -> dict[str, str]:
+        """What decides the rows: parts of one work belong together."""
+        return {
+            **self.task.decided_by,
+            "listing": self.listing.digest,
+            "morphoscope": __version__,
+        }
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """Describe the model and the time, for the result's metadata."""
+        """Describe the work and the time, for the result's metadata."""
         return {
-            "model": self.bundle.id,
-            "model_name": self.bundle.name,
-            "classes": self.bundle.classes,
-            "sets": self.bundle.sets,
+            **self.task.metadata,
             "morphoscope": __version__,
             "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "work": asdict(self.work),
+            "work": self.work,
         }
 
     def path(self, shard: int) -> Path:
@@ -96,36 +83,26 @@ class Shards:
         expected = set(self.paths())
         for path in self.folder.glob(PARTS):
             work = read_metadata(path).get("work")
-            if path not in expected or work != asdict(self.work):
-                raise self._other(work)
+            if path not in expected or work != self.work:
+                raise self._other(work or {})
         return [shard for shard, path in enumerate(self.paths()) if not path.exists()]
 
-    def _other(self, work: dict[str, str] | None) -> StageError:
-        ours = asdict(self.work)
-        differ = [word for key, word in OTHER.items() if (work or {}).get(key) != ours[key]]
+    def _other(self, work: dict[str, str]) -> StageError:
+        ours = self.work
+        names = [name for name in ours | work if ours.get(name) != work.get(name)]
+        differ = [OTHER.get(name, f"another {name}") for name in names]
         return StageError(
             f"{self.folder} holds parts of another run ({', '.join(differ)})",
             do="start anew with --force, or name another --out",
         )
 
-    def write(
-        self, shard: int, probabilities: NDArray[np.float32], flags: list[str | None]
-    ) -> None:
+    def write(self, shard: int, parts: list[Rows]) -> None:
         """Write a part, whole or not at all."""
-        rows = self.listing.shard(shard)
-        good = np.array([flag is None for flag in flags])
-        best = np.where(good, np.nan_to_num(probabilities).argmax(1), 0)
-        columns: dict[str, pa.Array] = {
-            "id_str": rows["id_str"],
-            "file_loc": rows["file_loc"],
-            "class": pa.array(np.array(self.bundle.classes, object)[best], pa.string(), mask=~good),
-        }
-        if self.bundle.sets:
-            least = self.bundle.sets["threshold"]
-            sets = _sets(np.nan_to_num(probabilities), self.bundle.classes, least)
-            columns["set"] = pa.array(sets, pa.string(), mask=~good)
-        for index, name in enumerate(self.bundle.classes):
-            columns[f"p_{name}"] = pa.array(probabilities[:, index], pa.float32(), mask=~good)
+        listed = self.listing.shard(shard)
+        columns: dict[str, Any] = {name: listed[name] for name in ("id_str", "file_loc")}
+        for name in parts[0].columns:
+            columns[name] = pa.chunked_array([part.columns[name] for part in parts])
+        flags = [flag for part in parts for flag in part.flags]
         columns["flag"] = pa.array(flags, pa.string())
         with atomic_path(self.path(shard)) as temporary:
             pq.write_table(_described(pa.table(columns), self.metadata), temporary)
@@ -157,15 +134,6 @@ class Shards:
         with atomic_path(self.folder / SUMMARY) as temporary:
             values = {**self.metadata, "rows": self.listing.rows, "parts": self.listing.shards}
             temporary.write_text(json.dumps(values, indent=1))
-
-
-def _sets(probabilities: NDArray[np.float32], classes: list[str], threshold: float) -> list[str]:
-    """Classes at or above the threshold, and the likeliest always: likeliest first, joined."""
-    order = np.argsort(-probabilities, axis=1, kind="stable")
-    # The threshold is the probability of an image; float32 must not lose it.
-    sizes = np.maximum((probabilities >= threshold - ROUNDING).sum(1), 1)
-    rows = zip(order, sizes, strict=True)
-    return [SEPARATOR.join(classes[index] for index in row[:size]) for row, size in rows]
 
 
 def _described(table: pa.Table, metadata: dict[str, Any]) -> pa.Table:
@@ -216,10 +184,10 @@ def _is_own(path: Path) -> bool:
         return False
 
 
-def tally(paths: list[Path]) -> dict[str, dict[str, int]]:
-    """Count the rows by class, and those without an answer by flag."""
+def tally(paths: list[Path], counted: Mapping[str, str]) -> dict[str, dict[str, int]]:
+    """Count the rows by the values of columns; words for the columns to values to numbers."""
     found = {}
-    for column, key in (("class", "classes"), ("flag", "flagged")):
+    for column, word in counted.items():
         frame = pl.scan_parquet(paths).group_by(column).len().drop_nulls().collect()
-        found[key] = dict(sorted(frame.iter_rows()))
+        found[word] = dict(sorted(frame.iter_rows()))
     return found

@@ -1,0 +1,57 @@
+"""Arguments and options that commands of the command line share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "AnewOption",
+    "DataOption",
+    "FileOption",
+    "ForceOption",
+    "IdOption",
+    "ImagesArgument",
+    "OutOption",
+    "RecipeArgument",
+    "SeeingOption",
+    "SetOption",
+    "TableOption",
+    "ThicknessOption",
+    "WorkersOption",
+]
+
+RecipeArgument = Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe, a TOML file.")]
+DataOption = Annotated[
+    str, typer.Option("--data", metavar="PATH", help="Path of the data (acquire.data).")
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", metavar="RUN", help="Run folder [runs/NAME].")
+]
+SetOption = Annotated[
+    list[str],
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: train.epochs=20."),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Run again although up to date.")]
+
+ImagesArgument = Annotated[str, typer.Argument(help="Folder, glob, image or table of images.")]
+TableOption = Annotated[
+    Path,
+    typer.Option(
+        "--out", help="Result: .parquet, .fits, .vot, .ecsv, .csv, or a folder of shards."
+    ),
+]
+IdOption = Annotated[str, typer.Option("--id-column", help="Column of names in the table.")]
+FileOption = Annotated[
+    str, typer.Option("--file-column", help="Column of image paths in the table.")
+]
+WorkersOption = Annotated[int, typer.Option("--workers", help="Worker processes; 0: one a core.")]
+AnewOption = Annotated[bool, typer.Option("--force", help="Start anew over another result.")]
+
+ThicknessOption = Annotated[
+    float, typer.Option("--q0", help="Thickness in the formula.", min=0, max=0.99)
+]
+SeeingOption = Annotated[
+    float,
+    typer.Option("--psf-fwhm", metavar="PIXELS", help="Seeing to take away; 0: none.", min=0),
+]
