@@ -123,6 +123,10 @@ class DaskEngine:
             self._client = None
 
 
+# Bytes of free memory that a worker keeps, and from which on blocks are the system's own.
+MEMORY = {"MALLOC_TRIM_THRESHOLD_": 1 << 26, "MALLOC_MMAP_THRESHOLD_": 1 << 25}
+
+
 def _start_local(workers: int) -> Client:
     import logging
 
@@ -131,6 +135,9 @@ def _start_local(workers: int) -> Client:
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     dask.config.set({"distributed.worker.daemon": True})
+    # Dask has the C library give all freed memory back at once, which workers that fill and free
+    # images pay for page by page: they may keep as much as a few images take.
+    dask.config.set({f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in MEMORY.items()})
     try:
         with _deaf_to_ctrl_c():
             cluster = LocalCluster(

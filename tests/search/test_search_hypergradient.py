@@ -52,7 +52,7 @@ def small_training(optimizer: str, names: tuple[str, ...], **changes: float) -> 
     labels = torch.randint(CLASSES, (len(images),), generator=random)
     plan: Any = SimpleNamespace(
         settings=settings,
-        loss_weights=torch.tensor([0.5, 1.0, 2.0], dtype=torch.double),
+        lesson=SimpleNamespace(loss_weights=torch.tensor([0.5, 1.0, 2.0], dtype=torch.double)),
         validation=np.arange(STEPS * BATCH, len(images)),
         gather=lambda rows: (images[rows], labels[rows]),
         normalise=lambda images: images,

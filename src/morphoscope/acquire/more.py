@@ -48,7 +48,7 @@ def add_more(
     -------
     dict
         The summary with ``n``, ``rejects`` and ``columns`` of all, ``more`` (name → n), and a
-        warning for each that is absent.
+        warning for each that is absent. Licence and citation of the settings are those of all.
 
     Raises
     ------
@@ -62,7 +62,9 @@ def add_more(
     frames = [_of_origin(read_catalogue(out / "catalogue.parquet").frame, OWN)]
     rejects = [read_catalogue(out / "rejects.parquet").frame]
     counts, warnings = {}, list(summary.get("warnings", []))
+    own = {"licence": settings.licence, "citation": settings.citation}
     metadata = read_catalogue(out / "catalogue.parquet").metadata
+    metadata |= {key: text for key, text in own.items() if text}
     for one in settings.more:
         folder = _folder(one, data)
         if folder is None:
