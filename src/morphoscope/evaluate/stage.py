@@ -11,12 +11,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from morphoscope.catalog import atomic_path, read_catalogue, write_catalogue
-from morphoscope.errors import CheckpointError, SplitError, StageError
 from morphoscope.evaluate import calibration, conformal
 from morphoscope.evaluate.assess import Answers, Resampling, assess
 from morphoscope.evaluate.learning import read_curves
 from morphoscope.evaluate.measures import measure_costs
 from morphoscope.evaluate.merging import merge_classes, of_these_classes, score_merged
+from morphoscope.evaluate.reading import labelled_rows, load_answering, read_history
 from morphoscope.evaluate.report import Evidence, render
 from morphoscope.evaluate.weakness import picture_properties, weak_spots
 from morphoscope.prepare import Store, open_store
@@ -65,8 +65,8 @@ def evaluate(recipe: Recipe, *, run: Path, out: Path) -> dict[str, Any]:
     """
     store = open_store(run / "prepare", recipe.prepare)
     merge_classes(store.classes, of_these_classes(store.classes, recipe.evaluate.merge))
-    rows = {split: _rows(store, split) for split in SPLITS}
-    model = _load(run / "train" / "model", store)
+    rows = {split: labelled_rows(store, split) for split in SPLITS}
+    model = load_answering(run / "train" / "model", store)
     records = {stage: read_record(run / stage) for stage in STAGES}
     logs = _answers(model, store, rows, recipe)
     truth = {split: store.labels[rows[split]] for split in SPLITS}
@@ -80,7 +80,7 @@ def evaluate(recipe: Recipe, *, run: Path, out: Path) -> dict[str, Any]:
         split: calibration.apply_temperature(logs[split], temperature) for split in SPLITS
     }
     metrics = _judged(recipe, store.classes, answers, probabilities, temperature)
-    history = _history(run)
+    history = read_history(run)
     metrics["training"] = read_curves(history, _summary(records["train"]))
     right = probabilities["test"].argmax(1) == truth["test"]
     properties = _properties(store, rows["test"])
@@ -141,34 +141,6 @@ def _judged(
     return metrics
 
 
-def _rows(store: Store, split: str) -> NDArray[np.int64]:
-    rows = store.rows(split)
-    labelled = rows[store.labels[rows] >= 0]
-    if not len(labelled):
-        raise SplitError(
-            f"no image of the {split} split has a class",
-            expected="at least one",
-            do=f"look at clean.classes, raise split.{split} and run again",
-            split=split,
-        )
-    return labelled
-
-
-def _load(folder: Path, store: Store) -> Model:
-    if not (folder / "model.json").exists():
-        raise StageError(f"there is no trained model in {folder}", do="run `morphoscope train`")
-    from morphoscope.networks.model import load_model
-
-    model = load_model(folder)
-    if list(model.description["classes"]) != store.classes:
-        raise CheckpointError(
-            f"the model in {folder} answers {', '.join(model.description['classes'])}",
-            expected=f"the store's classes {', '.join(store.classes)}",
-            do="train again",
-        )
-    return model.eval()
-
-
 def _answers(
     model: Model, store: Store, rows: dict[str, NDArray[np.int64]], recipe: Recipe
 ) -> dict[str, NDArray[np.float64]]:
@@ -210,14 +182,6 @@ def _groups(store: Store, rows: NDArray[np.int64]) -> NDArray[Any] | None:
 
 def _properties(store: Store, rows: NDArray[np.int64]) -> pl.DataFrame:
     return store.catalogue[rows].hstack(picture_properties(store.images, rows))
-
-
-def _history(run: Path) -> list[list[dict[str, Any]]]:
-    try:
-        history: list[list[dict[str, Any]]] = json.loads((run / "train/history.json").read_text())
-    except FileNotFoundError:
-        return []
-    return history
 
 
 def _summary(record: StageRecord | None) -> dict[str, Any]:

@@ -1,45 +1,25 @@
-"""What the stages before left: the rows to answer for, and the model that answers."""
+"""What the stages before left: discs of known inclination, and a model that measures them."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from morphoscope.errors import CheckpointError, SplitError, StageError
+from morphoscope.errors import CheckpointError, StageError
+from morphoscope.evaluate.reading import load_answering
 from morphoscope.prepare import Store
 
 if TYPE_CHECKING:
     from morphoscope.networks.model import Model
 
-__all__ = ["FEWEST", "guess", "known_discs", "labelled_rows", "load_measuring", "read_history"]
+__all__ = ["FEWEST", "guess", "known_discs", "load_measuring"]
 
 Integers = NDArray[np.int64]
 # Of fewer, neither an interval nor a score means anything.
 FEWEST = 5
-
-
-def labelled_rows(store: Store, split: str) -> Integers:
-    """Rows of a split that have a class.
-
-    Raises
-    ------
-    SplitError
-        There is none.
-    """
-    rows = store.rows(split)
-    rows = rows[store.labels[rows] >= 0]
-    if not len(rows):
-        raise SplitError(
-            f"no image of the {split} split has a class",
-            expected="at least one",
-            do=f"look at clean.classes, raise split.{split} and run again",
-            split=split,
-        )
-    return rows
 
 
 def known_discs(store: Store, rows: Integers, split: str) -> NDArray[np.bool_]:
@@ -86,28 +66,9 @@ def load_measuring(folder: Path, store: Store) -> Model:
     CheckpointError
         It answers other classes than the store holds, or says nothing of inclinations.
     """
-    if not (folder / "model.json").exists():
-        raise StageError(f"there is no trained model in {folder}", do="run `morphoscope train`")
-    from morphoscope.networks.model import load_model
-
-    model = load_model(folder)
-    if model.classes != store.classes:
-        raise CheckpointError(
-            f"the model in {folder} answers {', '.join(model.classes)}",
-            expected=f"the store's classes {', '.join(store.classes)}",
-            do="train again",
-        )
+    model = load_answering(folder, store)
     if not model.head.angle:
         raise CheckpointError(
             f"the model in {folder} says nothing of inclinations", do="train again"
         )
-    return model.eval()
-
-
-def read_history(run: Path) -> list[list[dict[str, Any]]]:
-    """Learning curves of each member; nothing where there are none."""
-    try:
-        history: list[list[dict[str, Any]]] = json.loads((run / "train/history.json").read_text())
-    except FileNotFoundError:
-        return []
-    return history
+    return model

@@ -17,18 +17,13 @@ from morphoscope.evaluate.angles import wording
 from morphoscope.evaluate.angles.assess import Galaxies, assess_angles
 from morphoscope.evaluate.angles.ellipse import Ellipse, fit_ellipse, measure_ratios
 from morphoscope.evaluate.angles.illustrate import Shown, examples_of, illustrate
-from morphoscope.evaluate.angles.reading import (
-    guess,
-    known_discs,
-    labelled_rows,
-    load_measuring,
-    read_history,
-)
+from morphoscope.evaluate.angles.reading import guess, known_discs, load_measuring
 from morphoscope.evaluate.angles.rejection import answers_of, find_threshold, judge_rejection
 from morphoscope.evaluate.angles.report import AngleEvidence, render_angles
 from morphoscope.evaluate.angles.sample import Measured, draw, score_errors
 from morphoscope.evaluate.assess import Answers, Resampling
 from morphoscope.evaluate.learning import read_curves
+from morphoscope.evaluate.reading import labelled_rows, read_history
 from morphoscope.inclination import apply_intervals, fit_intervals
 from morphoscope.prepare import Store, open_store
 from morphoscope.provenance import read_record
