@@ -92,7 +92,7 @@ def few(store: Path, n: int, seed: int, place: Path) -> Path:
 
 
 def stratified(store: Store, n: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """n rows of the train split in the shares of the classes, of each at least six; by class."""
+    """About n rows of the train split in the shares of the classes, six at least; by class."""
     rows = store.rows("train")
     found = []
     for label in range(len(store.classes)):
@@ -124,7 +124,9 @@ def score(
     said = answer(load_model(out / "model"), opened.images, rows, torch.device("cpu"))
     counts = confusion(opened.labels[rows], said.argmax(1), len(opened.classes))
     shutil.rmtree(out)
-    return {"macro_f1": macro_f1(counts), "accuracy": accuracy(counts), "n_test": rows.size}
+    given = opened.rows("train").size + opened.rows("validation").size
+    scores = {"macro_f1": macro_f1(counts), "accuracy": accuracy(counts)}
+    return {**scores, "given": given, "n_test": rows.size}
 
 
 def in_words(table: pl.DataFrame, n: int, score: str) -> str:

@@ -352,3 +352,10 @@ def test_a_detection_is_no_defect(tmp_path: Path) -> None:
 )
 def test_names_of_bands(written: str, name: str) -> None:
     assert band_name(written) == name
+
+
+def test_a_band_in_a_name_is_no_number(tmp_path: Path) -> None:
+    for name in ("1g.fits", "1r.fits", "10g.fits"):
+        (tmp_path / name).touch()
+    found = files_of(str(tmp_path / "1{band}.fits"))
+    assert sorted(Path(file).name for file in found) == ["1g.fits", "1r.fits"]

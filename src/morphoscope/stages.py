@@ -229,7 +229,9 @@ def _evaluate(job: Job) -> dict[str, Any]:
     if job.recipe.task == "inclination":
         from morphoscope.evaluate.angles import evaluate_angles
 
-        return evaluate_angles(job.recipe, run=job.run, out=job.folder("evaluate"))
+        return evaluate_angles(
+            job.recipe, run=job.run, out=job.folder("evaluate"), engine=job.working_engine()
+        )
     from morphoscope.evaluate import evaluate
 
     return evaluate(job.recipe, run=job.run, out=job.folder("evaluate"))

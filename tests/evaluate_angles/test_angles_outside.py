@@ -247,3 +247,20 @@ def test_real_galaxies_are_found_by_their_files(real_data: Path, tmp_path: Path)
     assert found["coverage_68"]["value"] == pytest.approx((human >= 50).mean())
     ways = json.loads((tmp_path / "page.json").read_text())["ways"]
     assert ways[0]["other"]["mae"]["value"] < found["mae"]["value"]
+
+
+@pytest.mark.parametrize("said", [-10.0, 140.0])
+def test_predictions_outside_the_range_are_refused(tmp_path: Path, said: float) -> None:
+    frame = pl.DataFrame(
+        {
+            "id_str": ["a", "b"],
+            "file_loc": ["a.png", "b.png"],
+            "inclination": [said, 30.0],
+            "inclination_low": [20.0, 20.0],
+            "inclination_high": [40.0, 40.0],
+        }
+    )
+    frame.write_parquet(tmp_path / "p.parquet")
+    (tmp_path / "k.csv").write_text("id_str,inclination\na,30\nb,40\n")
+    with pytest.raises(CatalogueError, match="outside 0 … 90"):
+        judge(tmp_path / "p.parquet", tmp_path / "k.csv", column="inclination", out=tmp_path / "j")

@@ -385,3 +385,11 @@ def test_pictures_of_any_channels() -> None:
     two = as_pictures(bands[:, :2])
     expected = np.clip(np.rint(bands[:, :2].astype(np.float32).mean(1)), 0, 255)
     np.testing.assert_array_equal(two[:, 1], expected)
+
+
+def test_one_pixel_of_the_rim_is_no_sky() -> None:
+    flux = np.zeros((32, 32), np.float32)
+    flux[0, 0] = 99
+    measured = np.zeros((32, 32), bool)
+    measured[4:28, 4:28] = measured[0, 0] = True
+    assert sky_and_noise(flux, measured) == (0.0, 0.0)

@@ -11,7 +11,7 @@ import pytest
 
 from morphoscope.cli import main
 from morphoscope.engine import InlineEngine
-from morphoscope.errors import StageError
+from morphoscope.errors import RecipeError, StageError
 from morphoscope.images import read_image
 from morphoscope.recipe import SimulateSettings
 from morphoscope.simulate import CLASSES, simulate
@@ -164,3 +164,11 @@ def test_every_class_has_the_same_columns_in_the_same_order() -> None:
     settings = SimulateSettings(size=32)
     rows = [drawing_of(1, index, kind, settings).row() for kind in CLASSES for index in range(12)]
     assert {tuple(row) for row in rows} == {tuple(rows[0])}
+
+
+def test_a_misspelt_class_leaves_the_folder_free(tmp_path: Path) -> None:
+    wrong = SimulateSettings(n=10, size=32, fractions={"discc": 1.0})
+    with pytest.raises(RecipeError, match="discc"):
+        simulate_folder(wrong, seed=1, out=tmp_path / "new", engine=InlineEngine())
+    right = SimulateSettings(n=10, size=32, fractions={"disc": 1.0})
+    assert simulate_folder(right, seed=1, out=tmp_path / "new", engine=InlineEngine())["n"] == 10

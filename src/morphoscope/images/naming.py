@@ -69,5 +69,7 @@ def files_of(file_loc: str) -> list[str]:
     row = HDF5_ROW.fullmatch(file_loc)
     path = row["file"] if row else split_hdu(file_loc)[0]
     if BAND in path:
-        return glob.glob(glob.escape(path).replace(BAND, "*"))  # noqa: PTH207 - absolute too
+        # A band begins with a letter: of 1{band}.fits the file 10g.fits is none.
+        pattern = glob.escape(path).replace(BAND, "[A-Za-z]*")
+        return glob.glob(pattern)  # noqa: PTH207 - absolute too
     return [path] if Path(path).is_file() else []

@@ -52,6 +52,11 @@ IN_DEG = {"deg": 1.0, "arcmin": 1 / 60, "arcsec": 1 / 3600, "rad": 180 / math.pi
 CELESTIAL = ("RA-", "DEC", "GLO", "GLA", "ELO", "ELA")
 
 
+def _text(value: Any) -> str:
+    """A card's text; a card without a value says nothing."""
+    return value.strip() if isinstance(value, str) else ""
+
+
 def flux_factor(header: Header, unit: str) -> float:
     """Factor that brings the pixel values of an image to a unit.
 
@@ -83,7 +88,7 @@ def flux_factor(header: Header, unit: str) -> float:
     """
     if not unit:
         return 1.0
-    stated, wanted = str(header.get("BUNIT", "")).strip(), _spelt(unit)
+    stated, wanted = _text(header.get("BUNIT")), _spelt(unit)
     found = _spelt(stated)
     if found.casefold() == wanted.casefold() and wanted not in IN_JY:
         return 1.0

@@ -16,7 +16,7 @@ __all__ = ["Source", "find_source", "surroundings"]
 Mask = NDArray[np.bool_]
 # Sources are connected pixels of the smoothed image this many times its spread above the sky: about
 # 1.5 times the noise of a pixel where that is pure, more where the sky is blotchy. Chosen, like
-# CONTRAST, on 400 composites of SDSS by the axial ratios that their source gives.
+# CONTRAST, on 200 composites of SDSS by the axial ratios that their source gives.
 DEEP = 8.0
 FEWEST_PIXELS = 5
 # A part of a source is one of its own if it holds this share of the light.

@@ -24,6 +24,8 @@ WHITE = 255.0
 LARGEST_FLUX = 1e30
 # Width of the frame's rim in which the sky is measured, as a share of the side.
 RIM = 1 / 8
+# Share of the rim that must be measured for it to say what the sky is.
+LEAST_RIM = 0.25
 # A side may grow this much: what is smaller has no detail for the network to see.
 LARGEST_GROWTH = 2.0
 # Side of the centre, as a share of the side, which may not be masked either.
@@ -126,7 +128,10 @@ def _require_measured(measured: Mask, settings: PrepareSettings) -> None:
             do="give larger cutouts, or set a smaller prepare.size",
         )
     edge = round(side * (1 - CENTRE) / 2)
-    for part, name in ((measured, "whole"), (measured[edge:-edge, edge:-edge], "centre")):
+    for part, name in (
+        (measured, "whole"),
+        (measured[edge : side - edge, edge : side - edge], "centre"),
+    ):
         masked = 1 - part.mean(axis=(0, 1))
         band = int(masked.argmax())
         if masked[band] > settings.largest_masked:
@@ -145,7 +150,7 @@ def sky_and_noise(flux: Pixels, measured: Mask) -> tuple[float, float]:
     flux
         (ny, nx), any unit.
     measured
-        (ny, nx), False where masked. Where the rim is masked, the whole frame counts.
+        (ny, nx), False where masked. Where most of the rim is masked, the whole frame counts.
 
     Returns
     -------
@@ -153,9 +158,10 @@ def sky_and_noise(flux: Pixels, measured: Mask) -> tuple[float, float]:
         Median and normalised median absolute deviation; zeros where nothing was measured.
     """
     edges = [max(1, round(side * RIM)) for side in flux.shape]
-    rim = measured.copy()
-    rim[edges[0] : -edges[0], edges[1] : -edges[1]] = False
-    values = flux[rim if rim.any() else measured]
+    whole = np.ones(flux.shape, bool)
+    whole[edges[0] : -edges[0], edges[1] : -edges[1]] = False
+    rim = whole & measured
+    values = flux[rim if rim.sum() >= LEAST_RIM * whole.sum() else measured]
     if not values.size:
         return 0.0, 0.0
     sky = float(np.median(values))

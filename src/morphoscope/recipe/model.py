@@ -170,13 +170,20 @@ class EvaluateSettings(Section):
     bootstrap: int = Field(2000, description="Bootstrap samples for intervals.", ge=100)
     confidence: float = Field(0.95, description="Confidence of the intervals.", gt=0.5, lt=1)
     gallery: int = Field(12, description="Images in each gallery.", ge=0, le=100)
-    explain: int = Field(6, description="Images explained with Grad-CAM.", ge=0, le=50)
+    explain: int = Field(
+        6, description="Images explained with Grad-CAM (classes only).", ge=0, le=50
+    )
     calibrate: bool = Field(True, description="Fit a temperature on validation.")
     coverage: float = Field(
-        0.9, description="Share of the prediction sets that should hold the true class.", gt=0, lt=1
+        0.9,
+        description="Share of the prediction sets that should hold the true class (classes only).",
+        gt=0,
+        lt=1,
     )
     merge: dict[str, list[str]] = Field(
-        {}, description="Classes counted as one in a second table of scores, by their new name."
+        {},
+        description="Classes counted as one in a second table of scores, by their new name "
+        "(classes only).",
     )
 
 

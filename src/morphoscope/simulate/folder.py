@@ -11,6 +11,7 @@ from morphoscope.engine import Engine
 from morphoscope.errors import StageError
 from morphoscope.provenance import code_digest, settings_digest
 from morphoscope.recipe import SimulateSettings
+from morphoscope.simulate.population import assign_classes
 from morphoscope.simulate.shards import simulate
 
 __all__ = ["simulate_folder"]
@@ -35,6 +36,8 @@ def simulate_folder(
 
     Raises
     ------
+    RecipeError
+        ``settings.fractions`` names an unknown class or has no share above 0.
     StageError
         The folder holds galaxies of other settings, another seed or other code.
     """
@@ -49,8 +52,10 @@ def simulate_folder(
                 do="name another folder with --out, or remove this one",
                 digest=settings_digest(made_of),
             )
-    elif out.exists() and any(out.iterdir()):
+    elif out.exists() and any(not path.name.endswith(".partial") for path in out.iterdir()):
         raise StageError(f"{out} is not empty", do="name another folder with --out")
+    # Before the folder is taken for settings that cannot be met.
+    assign_classes(settings.fractions, settings.n, seed)
     with atomic_path(record) as path:
         path.write_text(json.dumps(made_of, indent=1))
     return simulate(settings, seed=seed, out=out, engine=engine)

@@ -17,7 +17,6 @@ from morphoscope.simulate.view import View
 
 __all__ = ["draw_merger", "paint_shell", "paint_tail"]
 
-SHARE = 0.6  # of each galaxy's size over that of one alone
 PIECES = 48  # Gaussians that a tail is made of
 
 

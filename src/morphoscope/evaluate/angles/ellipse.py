@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from morphoscope.engine import Engine
 from morphoscope.inclination import fit_thickness, inclination
 
 __all__ = ["RATIOS", "USUAL", "Ellipse", "fit_ellipse", "measure_ratios", "unmeasured"]
@@ -47,13 +48,15 @@ class Ellipse:
         return inclination(ratios[self.ratio].to_numpy(), q0)
 
 
-def measure_ratios(files: Sequence[str]) -> pl.DataFrame:
+def measure_ratios(files: Sequence[str], engine: Engine | None = None) -> pl.DataFrame:
     """Axial ratios of the galaxies in the middle of image files.
 
     Parameters
     ----------
     files
         Paths, or rows of an HDF5 dataset, see `read_image`.
+    engine
+        Where they are measured; ``None``: here.
 
     Returns
     -------
@@ -64,7 +67,7 @@ def measure_ratios(files: Sequence[str]) -> pl.DataFrame:
     """
     from morphoscope.measure import measure_files
 
-    measured = measure_files(list(files))
+    measured = measure_files(list(files), engine)
     return measured.select(
         *(pl.col(name).cast(pl.Float64).fill_null(np.nan) for name in RATIOS),
         pl.col("flag").fill_null(""),

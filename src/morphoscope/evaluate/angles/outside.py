@@ -237,7 +237,9 @@ def match(table: pl.DataFrame, known: pl.DataFrame, path: Path) -> Checked:
 
 def _answered(joined: pl.DataFrame) -> Checked:
     absent = joined["id_str"].is_null()
-    answered = joined["inclination"].is_finite().fill_null(False)
+    # A value without an interval is no answer.
+    whole = pl.all_horizontal(pl.col(name).cast(pl.Float64).is_finite() for name in ANSWER[2:])
+    answered = joined.select(whole.fill_null(False)).to_series()
     reason = pl.Series("reason", ["no answer"] * joined.height)
     if "flag" in joined.columns:
         reason = joined["flag"].cast(pl.String).fill_null("no answer")
@@ -253,6 +255,8 @@ def _answered(joined: pl.DataFrame) -> Checked:
 def _predictions(path: Path) -> pl.DataFrame:
     frame = read_table(path)
     require_columns(frame, ANSWER, where=str(path))
+    said = frame["inclination"].cast(pl.Float64)
+    _check_degrees(said.filter(said.is_finite()).to_numpy(), path, "inclination")
     return frame
 
 

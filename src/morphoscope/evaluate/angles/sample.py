@@ -144,9 +144,14 @@ def score_errors(truth: Floats, value: Floats, draws: Draws) -> Scores:
     return {
         "rms": draws.between(float(np.sqrt(point[0])), np.sqrt(drawn[:, 0])),
         "mae": draws.between(float(point[1]), drawn[:, 1]),
-        "median": draws.between(float(np.median(size)), draws.medians(size)),
+        "median": draws.between(_median(size), draws.medians(size)),
         "bias": draws.between(float(point[2]), drawn[:, 2]),
     }
+
+
+def _median(values: Floats) -> float:
+    """The lower of the two middle values, as in the samples."""
+    return float(np.quantile(values, 0.5, method="inverted_cdf"))
 
 
 def score_measured(measured: Measured, draws: Draws) -> Scores:

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from morphoscope.catalog import atomic_path, read_catalogue, write_catalogue
+from morphoscope.engine import Engine
 from morphoscope.evaluate import calibration
 from morphoscope.evaluate.angles import wording
 from morphoscope.evaluate.angles.assess import Galaxies, assess_angles
@@ -103,7 +104,9 @@ class Settled:
         return Measured(*(column[part.known] for column in columns))
 
 
-def evaluate_angles(recipe: Recipe, *, run: Path, out: Path) -> dict[str, Any]:
+def evaluate_angles(
+    recipe: Recipe, *, run: Path, out: Path, engine: Engine | None = None
+) -> dict[str, Any]:
     """Score a model of inclinations on the test split and write the report.
 
     Temperature, intervals, the threshold of rejection and the thickness in the ellipse formula are
@@ -118,6 +121,8 @@ def evaluate_angles(recipe: Recipe, *, run: Path, out: Path) -> dict[str, Any]:
         are shown where they are there.
     out
         Folder for ``metrics.json``, ``predictions.parquet``, ``calibration.json``, ``report.html``.
+    engine
+        Where the ellipses are measured; ``None``: here.
 
     Returns
     -------
@@ -141,7 +146,7 @@ def evaluate_angles(recipe: Recipe, *, run: Path, out: Path) -> dict[str, Any]:
     constant = guess(store)
     model = load_measuring(run / "train" / "model", store)
     parts = _answer(model, store, rows, known, recipe)
-    ratios = {split: _ratios(store, parts[split]) for split in SPLITS}
+    ratios = {split: _ratios(store, parts[split], engine) for split in SPLITS}
     settled = _settle(recipe, store, parts["validation"], ratios["validation"])
     resampling = Resampling(recipe.evaluate.bootstrap, recipe.evaluate.confidence, recipe.seed)
     test = parts["test"]
@@ -200,9 +205,10 @@ def _answer(
     }
 
 
-def _ratios(store: Store, part: Part) -> pl.DataFrame:
+def _ratios(store: Store, part: Part, engine: Engine | None) -> pl.DataFrame:
     """Axial ratios of the discs of known inclination of one split."""
-    return measure_ratios(store.catalogue["file_loc"][part.rows[part.known]].to_list())
+    files = store.catalogue["file_loc"][part.rows[part.known]].to_list()
+    return measure_ratios(files, engine)
 
 
 def _settle(recipe: Recipe, store: Store, part: Part, ratios: pl.DataFrame) -> Settled:
