@@ -3,10 +3,10 @@
 Reads a folder of images with a table `labels.csv` (columns `file`, `a`, `b`, `class`; a and b in
 any unit). The constants of `measure` were chosen on half of the rows without a class; those with
 one are what counts. Printed for both: n, Spearman's rank correlation with its 95 % interval
-(bootstrap over galaxies), median absolute difference, bias (ours less theirs). Then the rate: of one process, and
-of the whole of `measure`, from the folder to the Parquet file, without the start of the workers.
-With --page, the galaxies that differ most stand in one picture: our footprint green, neighbours
-red, their ellipse (2 a, 2 b) cyan.
+(bootstrap over galaxies), median absolute difference, bias (ours less theirs). Then the rate: of
+one process, and of the whole of `measure`, from the folder to the Parquet file, without the start
+of the workers. With --page, the galaxies that differ most stand in one picture: our
+footprint green, neighbours red, their ellipse (2 a, 2 b) cyan.
 
     python benchmarks/axial_ratio.py ../shared/data/galaxy-zoo-2
 """
