@@ -79,6 +79,15 @@ def test_the_change_that_is_wrong_is_named(tmp_path: Path, change: str, said: st
     assert "recipe.toml" not in str(caught.value)
 
 
+def test_levelled_galaxies_are_not_turned_upright(tmp_path: Path) -> None:
+    path = write(tmp_path, 'name = "a"\n[prepare]\nview = "galaxy"\n')
+    assert load_recipe(path, ['augment.rotate="half"']).augment.rotate == "half"
+    with pytest.raises(RecipeError, match=r"orientations must be 1 .* --set train\.orientations=4"):
+        load_recipe(path, ["train.orientations=4"])
+    with pytest.raises(RecipeError, match="did you mean 'half'"):
+        load_recipe(path, ["augment.rotate=hlaf"])
+
+
 def test_the_file_is_named_where_it_is_wrong_too(tmp_path: Path) -> None:
     path = write(tmp_path, 'name = "a"\n[prepare]\nsize = 1\n')
     with pytest.raises(RecipeError, match=r"recipe\.toml and --set train\.epochs=0$"):

@@ -42,9 +42,16 @@ AUGMENTATIONS = (
     Augmentation(
         "rotate",
         ("position_angle",),
-        lambda s: s.rotate,
+        lambda s: s.rotate is True,
         lambda s: "rotated by any angle",
         "shape, size, handedness; not the position angle",
+    ),
+    Augmentation(
+        "half_turn",
+        (),
+        lambda s: s.rotate == "half",
+        lambda s: "half of the images turned upside down, by 180°",
+        "shape, size, handedness, position angle",
     ),
     Augmentation(
         "mirror",
@@ -260,7 +267,9 @@ def augment(
 
 def _inverse_transform(uniform: Tensor, mirrored: Tensor, settings: AugmentSettings) -> Tensor:
     """From places in the new image to places in the old, in half sides: ``(n, 2, 3)``."""
-    angle = 2 * math.pi * uniform[0] * settings.rotate
+    angle = math.pi * (uniform[0] < 0.5) if settings.rotate == "half" else 2 * math.pi * uniform[0]
+    if not settings.rotate:
+        angle = torch.zeros_like(angle)
     smallest, largest = settings.zoom or (1.0, 1.0)
     scale = torch.exp(-(math.log(smallest) + math.log(largest / smallest) * uniform[1]))
     sign = 1 - 2 * mirrored.float()

@@ -188,7 +188,24 @@ def test_nothing_asked_for_changes_nothing() -> None:
     assert torch.equal(labels, torch.arange(4))
 
 
-@pytest.mark.parametrize("augmentation", AUGMENTATIONS, ids=lambda a: a.name)
+def test_half_turns_keep_the_major_axis_level() -> None:
+    n = 64
+    images = torch.randint(0, 256, (1, 3, 24, 24), dtype=torch.uint8, generator=generator(8))
+    values = only(rotate="half", label_depends_on=["position_angle", "handedness"])
+    refused(values, ["a", "b"])
+    (text,) = describe(values, ["a", "b"])
+    assert "position angle" in text["keeps"]
+    labels = torch.zeros(n, dtype=torch.int64)
+    changed, _ = augment(images.expand(n, 3, 24, 24), labels, values, generator=generator())
+    upright = [torch.allclose(image, images[0].float(), atol=1e-2) for image in changed]
+    over = [torch.allclose(image, images[0].float().flip((1, 2)), atol=1e-2) for image in changed]
+    assert all(a != b for a, b in zip(upright, over, strict=True))
+    assert 20 <= sum(upright) <= 44
+
+
+@pytest.mark.parametrize(
+    "augmentation", [a for a in AUGMENTATIONS if a.changes], ids=lambda a: a.name
+)
 def test_refused_where_the_label_depends_on_what_changes(augmentation: Any) -> None:
     switched_on = {
         "rotate": {"rotate": True},
@@ -198,7 +215,6 @@ def test_refused_where_the_label_depends_on_what_changes(augmentation: Any) -> N
         "brightness": {"brightness": 0.1},
         "noise": {"noise": 0.1},
     }[augmentation.name]
-    assert augmentation.changes
     for name in augmentation.changes:
         settings_on = only(**switched_on, label_depends_on=[name])
         with pytest.raises(RecipeError, match=f"augment.{augmentation.name} changes the") as caught:

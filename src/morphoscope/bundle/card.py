@@ -112,8 +112,15 @@ def _preparation(settings: dict[str, Any]) -> str:
     if settings.get("crop"):
         first, end, of = settings["crop"]
         words = [f"pixels {first} to {end - 1} of each side of {of} (in proportion on others)"]
-    words.append(f"made square ({settings['pad']} padding)")
-    words.append(f"resized to {settings['size']} × {settings['size']} pixels")
+    if settings.get("view") == "galaxy":
+        words = [
+            "the galaxy in the middle is found by its second moments, centred, turned until its "
+            f"major axis is level, and scaled so that {settings['view_radius']:g} of its "
+            f"semi-major axes are half of {settings['size']} × {settings['size']} pixels"
+        ]
+    else:
+        words.append(f"made square ({settings['pad']} padding)")
+        words.append(f"resized to {settings['size']} × {settings['size']} pixels")
     words.append(_channels(settings))
     for key in ("denoise", "stretch"):
         if settings[key] != "none":

@@ -12,6 +12,7 @@ from morphoscope.errors import ImageError
 from morphoscope.prepare.geometry import cropped, pad_square, resize
 from morphoscope.prepare.noise import add_noise
 from morphoscope.prepare.stretch import SIGMA_PER_MAD, stretch
+from morphoscope.prepare.view import galaxy_view, view_of
 from morphoscope.recipe import PrepareSettings
 
 __all__ = ["fill", "prepare_bands", "resize_measured", "sky_and_noise"]
@@ -32,6 +33,8 @@ LARGEST_GROWTH = 2.0
 CENTRE = 1 / 4
 # Share of a new pixel's area that must have been measured; else its neighbours fill it.
 LEAST_MEASURED = 0.1
+# Of a view's pixel, the share that masked ones may hold before it counts as masked.
+HALF_HIDDEN = 0.5
 # Reach of neighbours that fill masked pixels (pixels, standard deviation).
 REACH = 2.0
 # Least softening, as a share of white, where a sky has no noise.
@@ -42,7 +45,8 @@ def prepare_bands(pixels: Pixels, settings: PrepareSettings) -> Pixels:
     """Prepare the bands of one galaxy.
 
     In order: the sky of each band subtracted, padded to a square, cropped, resized by means over
-    what is not masked, stretched, noise added.
+    what is not masked (or, with ``view = "galaxy"``, the galaxy centred, levelled and scaled),
+    stretched, noise added.
 
     Parameters
     ----------
@@ -87,16 +91,31 @@ def prepare_bands(pixels: Pixels, settings: PrepareSettings) -> Pixels:
         [sky_and_noise(flux[..., band], measured[..., band]) for band in range(flux.shape[2])]
     )
     flux = np.where(measured, flux - levels[:, 0].astype(np.float32), 0)
-    flux = cropped(pad_square(flux, settings.pad), settings)
-    measured = cropped(~pad_square(~measured, settings.pad), settings)
-    _require_measured(measured, settings)
-    image = resize_measured(flux, measured, settings.size)
+    image = _placed(flux, measured, settings)
     if settings.depth == "float16":
         image = _calibrated(image, levels[:, 1], settings)
     else:
         image = stretch(image, settings.stretch)
     image = add_noise(image, settings.add_noise)
     return np.ascontiguousarray(image.transpose(2, 0, 1), settings.depth)
+
+
+def _placed(flux: Pixels, measured: Mask, settings: PrepareSettings) -> Pixels:
+    """The part of the bands that the settings keep, (size, size, band)."""
+    transform = None
+    if settings.view == "galaxy":
+        transform = view_of(flux, settings, mask=np.asarray(~measured.all(2)))
+    if transform is not None:
+        _require_side(max(flux.shape[:2]), settings)
+        # What lies beyond the frame counts as sky, here as in padding.
+        hidden = galaxy_view((~measured).astype(np.float32), transform, settings)
+        _require_measured(hidden < HALF_HIDDEN, settings)
+        return galaxy_view(fill(flux, measured), transform, settings)
+    flux = cropped(pad_square(flux, settings.pad), settings)
+    measured = cropped(~pad_square(~measured, settings.pad), settings)
+    _require_side(len(flux), settings)
+    _require_measured(measured, settings)
+    return resize_measured(flux, measured, settings.size)
 
 
 def _require_bands(pixels: Pixels, settings: PrepareSettings) -> None:
@@ -114,11 +133,7 @@ def _require_bands(pixels: Pixels, settings: PrepareSettings) -> None:
         )
 
 
-def _require_measured(measured: Mask, settings: PrepareSettings) -> None:
-    """Raise where too little of the kept part was measured."""
-    side = len(measured)
-    if not measured.any(axis=(0, 1)).all():
-        raise ImageError("nothing was measured in a band", reason="empty")
+def _require_side(side: int, settings: PrepareSettings) -> None:
     if side * LARGEST_GROWTH < settings.size:
         raise ImageError(
             f"{side} pixels of the side are kept",
@@ -127,6 +142,13 @@ def _require_measured(measured: Mask, settings: PrepareSettings) -> None:
             f"{settings.size}",
             do="give larger cutouts, or set a smaller prepare.size",
         )
+
+
+def _require_measured(measured: Mask, settings: PrepareSettings) -> None:
+    """Raise where too little of the kept part was measured."""
+    side = len(measured)
+    if not measured.any(axis=(0, 1)).all():
+        raise ImageError("nothing was measured in a band", reason="empty")
     edge = round(side * (1 - CENTRE) / 2)
     for part, name in (
         (measured, "whole"),

@@ -15,6 +15,7 @@ from morphoscope.prepare.denoise import denoise
 from morphoscope.prepare.geometry import cropped, pad_square, resize, side_needed
 from morphoscope.prepare.noise import add_noise
 from morphoscope.prepare.stretch import stretch
+from morphoscope.prepare.view import galaxy_view, view_of
 from morphoscope.recipe import PrepareSettings
 
 __all__ = ["channel_count", "pixel_type", "prepare_file", "prepare_pixels"]
@@ -68,7 +69,8 @@ def prepare_file(file_loc: str, settings: PrepareSettings) -> Pixels:
             reason="missing_band",
             do="set prepare.channels = 'bands' and prepare.bands",
         )
-    needed = side_needed(settings.size, settings.kept)
+    # A galaxy may fill a small part of its frame: all pixels are wanted.
+    needed = side_needed(settings.size, settings.kept) if settings.view == "frame" else 0
     try:
         return prepare_pixels(read_image(file_loc, at_least=needed), settings)
     except (cv2.error, MemoryError) as error:
@@ -89,8 +91,9 @@ def _bands_of_file(file_loc: str, settings: PrepareSettings) -> Pixels:
 def prepare_pixels(pixels: Pixels, settings: PrepareSettings) -> Pixels:
     """Prepare one image that is in memory.
 
-    In order: bands to grey or colour, padded to a square, cropped, resized, float brought to
-    0 … 255, noise added, denoised, stretched. With ``channels = "bands"`` as
+    In order: bands to grey or colour, padded to a square, cropped and resized (or, with
+    ``view = "galaxy"``, the galaxy centred, levelled and scaled), float brought to 0 … 255, noise
+    added, denoised, stretched. With ``channels = "bands"`` as
     `morphoscope.prepare.bands.prepare_bands` has it.
 
     Parameters
@@ -130,7 +133,7 @@ def prepare_pixels(pixels: Pixels, settings: PrepareSettings) -> Pixels:
             expected="(ny, nx, channel): uint8 with 1 or 3 channels, or float",
         )
     image = pixels if pixels.dtype == np.uint8 else _bands(pixels, settings.channels)
-    image = resize(cropped(pad_square(image, settings.pad), settings), settings.size)
+    image = _placed(image, settings)
     if image.dtype != np.uint8:
         image = stretch(image, settings.stretch)
     image = add_noise(_channels(image, settings.channels), settings.add_noise)
@@ -138,6 +141,14 @@ def prepare_pixels(pixels: Pixels, settings: PrepareSettings) -> Pixels:
     if pixels.dtype == np.uint8:
         image = stretch(image, settings.stretch)
     return np.ascontiguousarray(image.transpose(2, 0, 1))
+
+
+def _placed(image: Pixels, settings: PrepareSettings) -> Pixels:
+    """The part of the image that the settings keep, (size, size, channel)."""
+    transform = view_of(image, settings) if settings.view == "galaxy" else None
+    if transform is not None:
+        return galaxy_view(image, transform, settings)
+    return resize(cropped(pad_square(image, settings.pad), settings), settings.size)
 
 
 def _ill_typed(pixels: Pixels) -> bool:

@@ -221,6 +221,9 @@ OF_BANDS = (
 )
 
 
+VIEW_RADIUS = 4.0
+
+
 class PrepareSettings(Section):
     """From files to one array; the same value prepares images for training and for serving."""
 
@@ -283,7 +286,22 @@ class PrepareSettings(Section):
         description="Pixels kept of each side, `[first, end, of]`: from `first` to before `end` "
         "on a side of `of` pixels, in proportion on others; instead of `crop_fraction`.",
     )
-    pad: Literal["zero", "edge"] = Field("zero", description="How non-square is made square.")
+    view: Literal["frame", "galaxy"] = Field(
+        "frame",
+        description="The whole frame as it is cropped, or the galaxy in the middle as it is found "
+        "by its second moments: centred, turned until its major axis is level, and scaled to its "
+        "size. Where none is found the frame is taken.",
+    )
+    view_radius: float = Field(
+        VIEW_RADIUS,
+        description="Half of the side of the view of a galaxy, in its semi-major axes (square "
+        "root of the larger second moment; about 0.8 half-light radii of a disc).",
+        ge=1,
+        le=20,
+    )
+    pad: Literal["zero", "edge"] = Field(
+        "zero", description="How non-square is made square, and what lies beyond the frame."
+    )
     add_noise: float = Field(
         0.0,
         description="Noise added before denoising (standard deviation, grey levels), for "
@@ -309,6 +327,14 @@ class PrepareSettings(Section):
             raise ValueError("crop is [first, end, of] with 0 <= first < end <= of, or empty")
         if self.crop_fraction != 1:
             raise ValueError("crop goes with crop_fraction = 1")
+        return self
+
+    @model_validator(mode="after")
+    def _view_consistent(self) -> Self:
+        if self.view == "galaxy" and (self.crop or self.crop_fraction != 1):
+            raise ValueError("view = 'galaxy' goes without crop and crop_fraction")
+        if self.view == "frame" and self.view_radius != VIEW_RADIUS:
+            raise ValueError("view_radius goes with view = 'galaxy'")
         return self
 
     @model_validator(mode="after")

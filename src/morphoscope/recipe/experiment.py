@@ -7,9 +7,9 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from morphoscope.errors import RecipeError
@@ -65,6 +65,15 @@ class Recipe(Section):
     search: SearchSettings = SearchSettings()
     compare: CompareSettings = CompareSettings()
     engine: EngineSettings = EngineSettings()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.prepare.view == "galaxy" and self.train.orientations != 1:
+            raise ValueError(
+                "train.orientations must be 1 with prepare.view = 'galaxy', which levels galaxies: "
+                "networks of levelled ones never saw one upright"
+            )
+        return self
 
     @property
     def task(self) -> Literal["classes", "inclination"]:

@@ -31,7 +31,11 @@ LabelProperty = Literal[
 class AugmentSettings(Section):
     """Random changes of training images that keep the label."""
 
-    rotate: bool = Field(True, description="Rotate by any angle.")
+    rotate: Literal[True, False, "half"] = Field(
+        True,
+        description="Rotate by any angle; `half`: by 0° or 180° only, for galaxies that "
+        "`prepare.view` has levelled.",
+    )
     mirror: bool = Field(True, description="Mirror half of the images; handed classes swap.")
     zoom: list[float] = Field([0.9, 1.1], description="Range of isotropic zoom; empty: off.")
     shift: float = Field(0.04, description="Largest shift as a share of the side.", ge=0, lt=0.5)

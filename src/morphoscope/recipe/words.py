@@ -67,7 +67,7 @@ def _toml(value: Any) -> str:
 def _type_name(annotation: Any) -> str:
     options = [a for a in getattr(annotation, "__args__", ()) if a is not type(None)]
     if get_origin(annotation) is Literal:
-        return " \\| ".join(str(option) for option in options)
+        return " \\| ".join(o if isinstance(o, str) else json.dumps(o) for o in options)
     if get_origin(annotation) in (list, dict):
         return f"{get_origin(annotation).__name__} of {_type_name(options[-1])}"
     if options:
