@@ -80,10 +80,18 @@ def test_the_change_that_is_wrong_is_named(tmp_path: Path, change: str, said: st
 
 
 def test_levelled_galaxies_are_not_turned_upright(tmp_path: Path) -> None:
-    path = write(tmp_path, 'name = "a"\n[prepare]\nview = "galaxy"\n')
-    assert load_recipe(path, ['augment.rotate="half"']).augment.rotate == "half"
+    view = '[prepare]\nview = "galaxy"\n'
+    path = write(tmp_path, f'name = "a"\n{view}[augment]\nrotate = "half"\n')
+    assert load_recipe(path).augment.rotate == "half"
     with pytest.raises(RecipeError, match=r"orientations must be 1 .* --set train\.orientations=4"):
         load_recipe(path, ["train.orientations=4"])
+    with pytest.raises(RecipeError, match=r"augment\.rotate must be .* --set augment\.rotate=true"):
+        load_recipe(path, ["train.epochs=3", "augment.rotate=true"])
+    with pytest.raises(RecipeError, match=r"angular_size, which prepare\.view"):
+        load_recipe(path, ['augment.label_depends_on=["angular_size", "handedness"]'])
+    both = write(tmp_path, f'name = "a"\n{view}[train]\norientations = 4\n')
+    with pytest.raises(RecipeError, match=r"mend \S*recipe\.toml$"):
+        load_recipe(both, ["train.epochs=3"])
     with pytest.raises(RecipeError, match="did you mean 'half'"):
         load_recipe(path, ["augment.rotate=hlaf"])
 

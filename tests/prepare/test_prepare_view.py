@@ -108,24 +108,70 @@ def test_a_view_never_mirrors() -> None:
     assert turned > 5 * mirrored
 
 
-def test_bands_are_seen_alike_and_masks_go_with_them() -> None:
-    chosen: dict[str, Any] = {
+def of_bands(**values: Any) -> PrepareSettings:
+    chosen = {
         "size": 32, "channels": "bands", "bands": list(BANDS), "depth": "float16",
-        "stretch": "asinh", "white": 100.0, "softening": 0.1, "view": "galaxy",
+        "stretch": "asinh", "white": 100.0, "softening": 0.1, "view": "galaxy", **values,
     }  # fmt: skip
-    settings_of = PrepareSettings(**chosen)
-    light = noisy(draw(0.4, 60, size=5, side=96, centre=(44, 50), peak=50), 0.1)
-    flux = np.stack([light, light, light], axis=2).astype(np.float32)
-    seen = prepare_pixels(flux, settings_of).astype(float)
-    assert np.array_equal(seen[0], seen[1])
-    shape = measure_shape(np.sinh(seen[0] / 255 * math.asinh(1000)))
-    assert shape.axial_ratio == pytest.approx(measure_shape(light).axial_ratio, abs=0.05)
+    return PrepareSettings(**chosen)
+
+
+def flux_of(view: NDArray[Any]) -> NDArray[np.float64]:
+    """Flux (size, size) of one prepared band."""
+    return np.asarray(np.sinh(view.astype(float) / 255 * math.asinh(1000)) * 0.1)
+
+
+def cube(size: float, side: int, angle: float = 60) -> NDArray[np.float32]:
+    """Flux (ny, nx, band) of a galaxy, each band three times as bright as the one before."""
+    light = draw(0.4, angle, size=size, side=side, centre=(side / 2 - 4, side / 2 + 2), peak=50)
+    noise = np.random.default_rng(3).normal(0, 0.1, (side, side, 3))
+    return (light[..., None] * np.array([1, 3, 9]) + noise).astype(np.float32)
+
+
+@pytest.mark.parametrize(("size", "side"), [(3, 64), (6, 128), (20, 400)])
+def test_bands_are_seen_alike(size: float, side: int) -> None:
+    flux = cube(size, side)
+    seen = flux_of(prepare_pixels(flux, of_bands()))
+    shape = measure_shape(seen[1])
+    assert shape.axial_ratio == pytest.approx(measure_shape(flux[..., 1]).axial_ratio, abs=0.05)
+    middle = seen[:, 12:20, 12:20].mean((1, 2))
+    assert middle[1:] / middle[:-1] == pytest.approx([3, 3], rel=0.05)
+
+
+@pytest.mark.parametrize("pad", ["zero", "edge"])
+def test_what_is_masked_leaves_no_dark_holes(pad: str) -> None:
+    flux = cube(20, 400)
+    whole = flux_of(prepare_pixels(flux, of_bands(pad=pad)))
+    y, x = np.mgrid[:400, :400]
     holed = flux.copy()
-    holed[44, 50, 1] = np.nan
-    assert np.isfinite(prepare_pixels(holed, settings_of)).all()
-    holed[30:60, 35:65, 1] = np.nan
+    # A star with a radius of twelve pixels on the galaxy, dead pixels, and a frame without rim.
+    holed[np.hypot(y - 215, x - 225) < 12, 1] = np.nan
+    holed[np.random.default_rng(5).random(holed.shape) < 0.02] = np.nan
+    holed[:3], holed[-3:], holed[:, :3], holed[:, -3:] = (np.nan,) * 4
+    found = flux_of(prepare_pixels(holed, of_bands(pad=pad)))
+    bright = whole > 5
+    assert np.median(np.abs(found / whole - 1)[bright]) < 0.02
+    assert (found[bright] > 0.5 * whole[bright]).all()
+
+
+def test_dead_pixels_do_not_hide_a_galaxy_in_a_large_frame() -> None:
+    flux = cube(24, 480)
+    flux[np.random.default_rng(5).random(flux.shape) < 0.05] = np.nan
+    found, truth = find_place(flux), find_place(cube(24, 480))
+    assert found is not None
+    assert truth is not None
+    assert (found.x, found.y) == pytest.approx((truth.x, truth.y), abs=1.5)
+    assert found.semi_major == pytest.approx(truth.semi_major, rel=0.03)
+    masked = find_place(np.nan_to_num(flux, nan=1e6), np.isnan(flux).any(2))
+    assert masked is not None
+    assert (masked.x, masked.y) == pytest.approx((truth.x, truth.y), abs=1.5)
+
+
+def test_a_galaxy_masked_in_its_middle_is_refused() -> None:
+    flux = cube(5, 96)
+    flux[30:60, 35:65, 1] = np.nan
     with pytest.raises(ImageError) as caught:
-        prepare_pixels(holed, settings_of)
+        prepare_pixels(flux, of_bands())
     assert caught.value.data["reason"] == "masked"
 
 

@@ -43,6 +43,7 @@ def test_a_search_leaves_table_recipe_and_report(
             "space": {
                 "train.optimizer": {"choices": ["adamw", "sgd"]},
                 "augment.zoom": {"choices": [[], [0.9, 1.1]]},
+                "augment.rotate": {"choices": [True, "half"]},
                 **TWO,
             },
         }
@@ -58,6 +59,7 @@ def test_a_search_leaves_table_recipe_and_report(
 
     best = load_recipe(run / "search/best.toml")
     assert best.train.learning_rate == found["best"]["train.learning_rate"]
+    assert str(best.augment.rotate).lower() == found["best"]["augment.rotate"]
     assert best.name == "tiny-best"
     assert best.acquire == recipe.acquire
 

@@ -116,7 +116,9 @@ def _preparation(settings: dict[str, Any]) -> str:
         words = [
             "the galaxy in the middle is found by its second moments, centred, turned until its "
             f"major axis is level, and scaled so that {settings['view_radius']:g} of its "
-            f"semi-major axes are half of {settings['size']} × {settings['size']} pixels"
+            f"semi-major axes (8 pixels at least, the whole frame at most) are half of "
+            f"{settings['size']} × {settings['size']} pixels; where none is found the whole frame "
+            f"is taken ({settings['pad']} padding)"
         ]
     else:
         words.append(f"made square ({settings['pad']} padding)")

@@ -56,12 +56,17 @@ def spatial_layers(network: nn.Module, images: Tensor) -> list[nn.Module]:
     return [m for m, o in outputs.items() if o.ndim == 4 and min(o.shape[2:]) > 1]
 
 
-def grad_cam(network: nn.Module, images: Tensor, classes: NDArray[np.int64]) -> Floats:
+def grad_cam(
+    network: nn.Module,
+    images: Tensor,
+    classes: NDArray[np.int64],
+    turns: Sequence[int] = range(4),
+) -> Floats:
     """Where a network looks when it speaks of a class.
 
     The features of the last convolutional layer are weighted with the mean gradient of the class's
-    logit, summed, and cut at zero. The map is averaged over the four quarter turns of the image,
-    since the sky has no upright direction and the layer is coarse.
+    logit, summed, and cut at zero. The map is averaged over quarter turns of the image, since the
+    sky has no upright direction and the layer is coarse.
 
     Parameters
     ----------
@@ -71,6 +76,8 @@ def grad_cam(network: nn.Module, images: Tensor, classes: NDArray[np.int64]) -> 
         What the network takes, normalised, shape ``(n, channel, y, x)`` with y = x.
     classes
         Class to explain for each image, shape ``(n,)``.
+    turns
+        Quarter turns that the network has seen galaxies in.
 
     Returns
     -------
@@ -89,7 +96,7 @@ def grad_cam(network: nn.Module, images: Tensor, classes: NDArray[np.int64]) -> 
         target = torch.as_tensor(classes[first : first + BATCH], device=images.device)
         turned = [
             _heat(network, layer, torch.rot90(batch, turn, (2, 3)), target).rot90(-turn, (1, 2))
-            for turn in range(4)
+            for turn in turns
         ]
         parts.append(torch.stack(turned).mean(0))
     heat = torch.cat(parts)

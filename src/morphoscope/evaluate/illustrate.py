@@ -184,7 +184,8 @@ def _inputs(model: Model, shown: Shown, positions: Integers) -> Tensor:
 def _heat(
     model: Model, shown: Shown, positions: Integers, classes: Integers
 ) -> NDArray[np.float32]:
-    return explain.grad_cam(model.members[0], _inputs(model, shown, positions), classes)
+    turns = (0, 2) if shown.store.settings.view == "galaxy" else range(4)
+    return explain.grad_cam(model.members[0], _inputs(model, shown, positions), classes, turns)
 
 
 def _looks(shown: Shown, positions: Integers, heat: NDArray[np.float32]) -> str:

@@ -12,13 +12,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["MEASURED", "measure_shapes"]
+__all__ = ["AXIAL_RATIO", "MEASURED", "measure_shapes"]
 
 Floats = NDArray[np.float64]
+AXIAL_RATIO = "galaxy: axial ratio"
 MEASURED = (
     "galaxy: half-light radius (pixels)",
     "galaxy: light above the sky",
-    "galaxy: axial ratio",
+    AXIAL_RATIO,
     "sky: noise (grey levels)",
     "sky: other sources",
 )

@@ -18,6 +18,7 @@ from morphoscope.evaluate.measures import measure_costs
 from morphoscope.evaluate.merging import merge_classes, of_these_classes, score_merged
 from morphoscope.evaluate.reading import labelled_rows, load_answering, read_history
 from morphoscope.evaluate.report import Evidence, render
+from morphoscope.evaluate.shapes import AXIAL_RATIO, MEASURED
 from morphoscope.evaluate.weakness import picture_properties, weak_spots
 from morphoscope.prepare import Store, open_store
 from morphoscope.provenance import StageRecord, read_record
@@ -181,7 +182,11 @@ def _groups(store: Store, rows: NDArray[np.int64]) -> NDArray[Any] | None:
 
 
 def _properties(store: Store, rows: NDArray[np.int64]) -> pl.DataFrame:
-    return store.catalogue[rows].hstack(picture_properties(store.images, rows))
+    properties = picture_properties(store.images, rows)
+    if store.settings.view == "galaxy":
+        # All are scaled to one size, and sky and neighbours with them.
+        properties = properties.drop(set(MEASURED) - {AXIAL_RATIO})
+    return store.catalogue[rows].hstack(properties)
 
 
 def _summary(record: StageRecord | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morphoscope.measure.moments import even_out
-from morphoscope.measure.sky import Frame, open_frame
+from morphoscope.measure.sky import LARGEST_FLUX, Frame, open_frame
 from morphoscope.measure.source import find_source, surroundings
 
 __all__ = ["Place", "find_place"]
@@ -20,6 +20,8 @@ Mask = NDArray[np.bool_]
 # Larger images are searched at a scale at which a side has about as many pixels.
 SIDE = 128
 SMALLEST_SIDE = 10
+# Share of a block of pixels that must be measured for the block to count.
+LEAST_MEASURED = 0.5
 
 
 @dataclass(frozen=True)
@@ -99,15 +101,29 @@ def _negative(pixels: NDArray[Any]) -> NDArray[Any]:
 def _shrunk(
     pixels: NDArray[Any], mask: Mask | None, factor: int
 ) -> tuple[NDArray[Any], Mask | None]:
-    """Means over blocks of `factor` × `factor` pixels; a rest at the far edges falls away."""
+    """Means over blocks of `factor` × `factor` pixels, and which blocks are holes.
+
+    Of a block that is measured by half the mean is that of its measured pixels. A rest at the far
+    edges falls away.
+    """
     ny, nx = (side // factor for side in pixels.shape[:2])
     cube = pixels if pixels.ndim == 3 else pixels[..., None]
     cube = cube[: ny * factor, : nx * factor]
-    planes = [
-        cv2.resize(np.ascontiguousarray(cube[..., i]), (nx, ny), interpolation=cv2.INTER_AREA)
-        for i in range(cube.shape[2])
-    ]
-    if mask is None:
-        return np.stack(planes, axis=2), None
-    blocks: Mask = mask[: ny * factor, : nx * factor].reshape(ny, factor, nx, factor)
-    return np.stack(planes, axis=2), np.asarray(blocks.any((1, 3)))
+    if cube.dtype == np.uint8 and mask is None:
+        return _means(cube, nx, ny), None
+    measured = np.abs(cube) < LARGEST_FLUX
+    if mask is not None:
+        measured &= ~mask[: ny * factor, : nx * factor, None]
+    shares = _means(measured.astype(np.float32), nx, ny)
+    totals = _means(np.where(measured, cube, 0).astype(np.float64), nx, ny)
+    known = shares >= LEAST_MEASURED
+    means = np.divide(totals, shares, out=np.full(totals.shape, np.nan), where=known)
+    # A band without any pixel is left out where the frame is opened.
+    used = measured.any((0, 1))
+    return means, np.asarray(~known[..., used].all(2))
+
+
+def _means(cube: NDArray[Any], nx: int, ny: int) -> NDArray[Any]:
+    planes = (np.ascontiguousarray(cube[..., i]) for i in range(cube.shape[2]))
+    shrunk = [cv2.resize(plane, (nx, ny), interpolation=cv2.INTER_AREA) for plane in planes]
+    return np.stack(shrunk, axis=2)

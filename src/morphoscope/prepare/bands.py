@@ -12,7 +12,7 @@ from morphoscope.errors import ImageError
 from morphoscope.prepare.geometry import cropped, pad_square, resize
 from morphoscope.prepare.noise import add_noise
 from morphoscope.prepare.stretch import SIGMA_PER_MAD, stretch
-from morphoscope.prepare.view import galaxy_view, view_of
+from morphoscope.prepare.view import enlarges, galaxy_view, view_of
 from morphoscope.recipe import PrepareSettings
 
 __all__ = ["fill", "prepare_bands", "resize_measured", "sky_and_noise"]
@@ -106,16 +106,29 @@ def _placed(flux: Pixels, measured: Mask, settings: PrepareSettings) -> Pixels:
     if settings.view == "galaxy":
         transform = view_of(flux, settings, mask=np.asarray(~measured.all(2)))
     if transform is not None:
-        _require_side(max(flux.shape[:2]), settings)
-        # What lies beyond the frame counts as sky, here as in padding.
-        hidden = galaxy_view((~measured).astype(np.float32), transform, settings)
-        _require_measured(hidden < HALF_HIDDEN, settings)
-        return galaxy_view(fill(flux, measured), transform, settings)
+        _require_side(min(flux.shape[:2]), settings)
+        return _seen(flux, measured, transform, settings)
     flux = cropped(pad_square(flux, settings.pad), settings)
     measured = cropped(~pad_square(~measured, settings.pad), settings)
     _require_side(len(flux), settings)
     _require_measured(measured, settings)
     return resize_measured(flux, measured, settings.size)
+
+
+def _seen(flux: Pixels, measured: Mask, transform: Pixels, settings: PrepareSettings) -> Pixels:
+    """The view of a galaxy by what was measured of it."""
+    if measured.all():
+        return galaxy_view(flux, transform, settings)
+    # What lies beyond the frame counts as sky, here as in padding.
+    black = settings.model_copy(update={"pad": "zero"})
+    hidden = galaxy_view((~measured).astype(np.float32), transform, black)
+    _require_measured(hidden < HALF_HIDDEN, settings)
+    if enlarges(transform):
+        return galaxy_view(fill(flux, measured), transform, settings)
+    total = galaxy_view(flux, transform, settings)
+    enough = hidden <= 1 - LEAST_MEASURED
+    means = np.divide(total, 1 - hidden, out=np.zeros_like(total), where=enough)
+    return fill(means, enough)
 
 
 def _require_bands(pixels: Pixels, settings: PrepareSettings) -> None:

@@ -61,9 +61,7 @@ def prepare_file(file_loc: str, settings: PrepareSettings) -> Pixels:
     ImageError
         The image cannot be read, or is not as the settings demand.
     """
-    if settings.channels == "bands":
-        return prepare_bands(_bands_of_file(file_loc, settings), settings)
-    if BAND in file_loc:
+    if settings.channels != "bands" and BAND in file_loc:
         raise ImageError(
             f"{file_loc} is one file a band",
             reason="missing_band",
@@ -72,8 +70,12 @@ def prepare_file(file_loc: str, settings: PrepareSettings) -> Pixels:
     # A galaxy may fill a small part of its frame: all pixels are wanted.
     needed = side_needed(settings.size, settings.kept) if settings.view == "frame" else 0
     try:
+        if settings.channels == "bands":
+            return prepare_bands(_bands_of_file(file_loc, settings), settings)
         return prepare_pixels(read_image(file_loc, at_least=needed), settings)
-    except (cv2.error, MemoryError) as error:
+    except ImageError:
+        raise
+    except Exception as error:
         raise ImageError(f"{file_loc} cannot be prepared ({error})", file_loc=file_loc) from error
 
 

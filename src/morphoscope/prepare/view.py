@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from morphoscope.measure.place import Place, find_place
 from morphoscope.recipe import PrepareSettings
 
-__all__ = ["galaxy_view", "view_of"]
+__all__ = ["enlarges", "galaxy_view", "view_of"]
 
 Pixels = NDArray[Any]
 Matrix = NDArray[np.float64]
@@ -61,6 +61,11 @@ def _transform(place: Place, sides: tuple[int, ...], settings: PrepareSettings) 
     return np.column_stack([turn, middle - turn @ [place.x, place.y]])
 
 
+def enlarges(transform: Matrix) -> bool:
+    """Whether a view has smaller pixels than its image."""
+    return math.hypot(*transform[0, :2]) >= 1
+
+
 def galaxy_view(pixels: Pixels, transform: Matrix, settings: PrepareSettings) -> Pixels:
     """Resample an image into the view of its galaxy: smoothed as it shrinks, cubic as it grows.
 
@@ -85,13 +90,13 @@ def galaxy_view(pixels: Pixels, transform: Matrix, settings: PrepareSettings) ->
         return np.concatenate(planes, axis=2)
     border = cv2.BORDER_CONSTANT if settings.pad == "zero" else cv2.BORDER_REPLICATE
     shrink = 1 / math.hypot(*transform[0, :2])
-    if shrink > 1:
+    if not enlarges(transform):
         width = SMOOTHING * math.sqrt(shrink**2 - 1)
         if width > 0.1:
             pixels = cv2.GaussianBlur(
                 np.ascontiguousarray(pixels), (0, 0), width, borderType=cv2.BORDER_REPLICATE
             )
-    method = cv2.INTER_LINEAR if shrink > 1 else cv2.INTER_CUBIC
+    method = cv2.INTER_CUBIC if enlarges(transform) else cv2.INTER_LINEAR
     side = (settings.size, settings.size)
     view: Pixels = cv2.warpAffine(
         np.ascontiguousarray(pixels), transform, side, flags=method, borderMode=border

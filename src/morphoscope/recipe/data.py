@@ -295,7 +295,8 @@ class PrepareSettings(Section):
     view_radius: float = Field(
         VIEW_RADIUS,
         description="Half of the side of the view of a galaxy, in its semi-major axes (square "
-        "root of the larger second moment; about 0.8 half-light radii of a disc).",
+        "root of the larger second moment within the outermost isophote: 0.5 half-light radii of "
+        "faint discs to 0.9 of bright ones).",
         ge=1,
         le=20,
     )

@@ -36,6 +36,9 @@ __all__ = ["EngineSettings", "Recipe", "changed", "load_recipe"]
 # Settings that name a file, and the word that is none; in a recipe a path is relative to it.
 FILES = (("split", "given", ""), ("train", "weights", IMAGENET))
 
+# What can no longer be read from a galaxy that is centred, levelled and scaled to its size.
+LOST_IN_VIEW = ("position_angle", "angular_size", "position", "brightness")
+
 
 class EngineSettings(Section):
     """Where work that fans out runs."""
@@ -68,10 +71,18 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.prepare.view == "galaxy" and self.train.orientations != 1:
+        if self.prepare.view != "galaxy":
+            return self
+        levels = "prepare.view = 'galaxy', which levels galaxies"
+        if self.train.orientations != 1:
+            raise ValueError(f"train.orientations must be 1 with {levels}")
+        if self.augment.rotate is True:
+            raise ValueError(f"augment.rotate must be 'half', or false, with {levels}")
+        lost = [name for name in LOST_IN_VIEW if name in self.augment.label_depends_on]
+        if lost:
             raise ValueError(
-                "train.orientations must be 1 with prepare.view = 'galaxy', which levels galaxies: "
-                "networks of levelled ones never saw one upright"
+                f"augment.label_depends_on says {', '.join(lost)}, which prepare.view = 'galaxy' "
+                "takes away"
             )
         return self
 
@@ -199,12 +210,21 @@ def _keys(override: str) -> list[str]:
     return [key.strip() for key in override.partition("=")[0].split(".")]
 
 
+def _key(override: str) -> str:
+    return ".".join(_keys(override))
+
+
 def _culprits(error: ValidationError, changes: list[str], path: Path) -> str:
     """Where to mend: the last ``--set`` of each wrong setting, else the file."""
     found = []
     for problem in error.errors(include_url=False):
-        place = problem["loc"]
-        named = (c for c in reversed(changes) if all(a == b for a, b in zip(_keys(c), place)))
+        place, said = problem["loc"], problem["msg"]
+        # What contradicts itself across sections has no place, and names its settings.
+        named = (
+            c
+            for c in reversed(changes)
+            if (all(a == b for a, b in zip(_keys(c), place)) if place else _key(c) in said)
+        )
         change = next(named, None)
         found.append(f"--set {change}" if change else str(path))
     return " and ".join(dict.fromkeys(found))

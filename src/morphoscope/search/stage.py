@@ -185,7 +185,9 @@ def _conclude(space: Space, study: Study, table: pl.DataFrame, folder: Path) -> 
     best = best_trial(table, lowest=lowest)
     if best is None:
         _give_up(table, folder)
-    found = space.variant({key: best[key] for key in space.spans})
+    # Of the trial, not of the table: a column has one type, and choices may have several.
+    values = study.trials[best["number"]].params
+    found = space.variant({key: values.get(key) for key in space.spans})
     with atomic_path(folder / "best.toml") as path:
         path.write_text(_best_recipe(found, best, len(table), folder))
     front = pareto_front(table, lowest=lowest) if recipe.search.strategy == "nsga2" else None
