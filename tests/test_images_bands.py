@@ -305,6 +305,11 @@ def test_masks_go_with_their_images(tmp_path: Path) -> None:
     assert masked(read_bands(of_names, BANDS)) == [[1, 0, 0]]
     wrong = write_extensions(path, image(FLUX, "SCI", BANDS="gri"), image(mask[:9], "MASK"))
     assert reason_of(wrong) == "wrong_mask"
+    of_one = write_extensions(path, *extensions(), masks[1])
+    assert masked(read_bands(of_one, BANDS)) == [[1, 0, 0]]
+    hidden = np.ones((40, 40), np.int32)
+    of_another = write_extensions(path, *extensions(), image(hidden, "MASK_I"))
+    assert masked(read_bands(of_another, BANDS[:2])) == []
     unclear = write_extensions(path, *extensions(), *masks[:2], image(mask, "MASK"))
     assert reason_of(unclear, ("i", "z")) == "missing_band"
     several = write_extensions(path, image(FLUX, "SCI", BANDS="gri"), *masks)

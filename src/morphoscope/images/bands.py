@@ -14,14 +14,13 @@ from morphoscope.errors import ImageError
 from morphoscope.images.fits import as_cube, chosen, holds_image, open_fits, values_of
 from morphoscope.images.formats import Pixels
 from morphoscope.images.masks import mask_of
-from morphoscope.images.naming import BAND, band_name, split_hdu
+from morphoscope.images.naming import BAND, band_name, split_hdu, words_in
 from morphoscope.images.units import flux_factor, scale_of
 
 __all__ = ["Demand", "read_planes"]
 
 # Share by which a pixel scale may differ.
 SCALE_TOLERANCE = 0.1
-WORD = re.compile(r"[A-Za-z0-9]+")
 # Words in the name of an extension that holds no flux of its own.
 AUXILIARY = frozenset({"MASK", "DQ", "MASKBITS", "VARIANCE", "VAR", "INVVAR", "IVAR", "WHT"})
 AUXILIARY |= {"WEIGHT", "WEIGHTS", "ERR", "ERROR", "SIGMA", "RMS", "STD", "NOISE", "EXP", "NEXP"}
@@ -84,7 +83,8 @@ def _read(file_loc: str, bands: Sequence[str], demand: Demand, silent_as: str = 
         images = [chosen(hdus, wanted)] if wanted else _science(hdus)
         planes = (silent_as,) if silent_as else demand.planes
         found = _planes(images, hdus[0].header, planes)
-        return [_flux(plane, hdus, demand) for plane in _in_order(found, bands)]
+        names = {plane.name for plane in found}
+        return [_flux(plane, names, hdus, demand) for plane in _in_order(found, bands)]
 
 
 def _science(hdus: Any) -> list[Any]:
@@ -93,7 +93,7 @@ def _science(hdus: Any) -> list[Any]:
     if as_cube(first.shape)[0] > 1:
         return [first]
     images = [hdu for hdu in hdus if holds_image(hdu)]
-    return [hdu for hdu in images if not AUXILIARY & set(WORD.findall(hdu.name))] or [first]
+    return [hdu for hdu in images if not AUXILIARY & words_in(hdu.name)] or [first]
 
 
 def _planes(images: list[Any], primary: Any, planes: Sequence[str]) -> list[Plane]:
@@ -166,7 +166,7 @@ def _in_order(found: list[Plane], bands: Sequence[str]) -> list[Plane]:
     return [by_name[band_name(band)] for band in bands]
 
 
-def _flux(plane: Plane, hdus: Any, demand: Demand) -> Pixels:
+def _flux(plane: Plane, names: set[str], hdus: Any, demand: Demand) -> Pixels:
     """(ny, nx) float32 of a plane in the unit asked for, NaN where masked or not finite."""
     if demand.pixel_scale:
         _require_scale(scale_of(plane.hdu.header), demand.pixel_scale)
@@ -176,7 +176,8 @@ def _flux(plane: Plane, hdus: Any, demand: Demand) -> Pixels:
     with np.errstate(over="ignore", invalid="ignore"):
         flux: Pixels = (values.astype(np.float64) * factor).astype(np.float32)
     flux[~np.isfinite(flux)] = np.nan
-    mask = mask_of(hdus, plane.hdu, plane.name, demand.mask_bits, demand.largest_pixels)
+    limits = (demand.mask_bits, demand.largest_pixels)
+    mask = mask_of(hdus, plane.hdu, plane.name, names, *limits)
     if mask is not None:
         flux[mask[plane.index if len(mask) > 1 else 0]] = np.nan
     return flux

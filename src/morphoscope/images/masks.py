@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from morphoscope.errors import ImageError
 from morphoscope.images.fits import as_cube, holds_image, values_of
-from morphoscope.images.naming import band_name
+from morphoscope.images.naming import band_name, words_in
 
 __all__ = ["mask_of"]
 
 MASKS = frozenset({"MASK", "DQ"})
-WORD = re.compile(r"[A-Za-z0-9]+")
 # Planes of the LSST and HSC pipelines (cards MP_<name> = bit) that are defects; others, as
 # DETECTED, mark every galaxy.
 PLANE = "MP_"
@@ -23,23 +22,27 @@ DEFECTS = ("BAD", "SAT", "CR", "NO_DATA", "EDGE", "UNMASKEDNAN")
 
 
 def mask_of(
-    hdus: Any, image: Any, band: str, bits: int, largest_pixels: int
+    hdus: Any, image: Any, band: str, bands: Collection[str], bits: int, largest_pixels: int
 ) -> NDArray[np.bool_] | None:
     """Mask of an image, ``(1 or band, ny, nx)``, True = ignore, row 0 below; None: it has none.
 
-    One mask goes with all images of a file; of several, the one whose name has the band, or whose
-    version is the image's.
+    One mask goes with all images of a file, or with that of the one of its `bands` that its name
+    has; of several, the one whose name has the band, or whose version is the image's.
 
     Raises
     ------
     ImageError
         ``reason`` is ``wrong_mask``: of another size, or it is not clear which of several.
     """
-    masks = [hdu for hdu in hdus if holds_image(hdu) and MASKS & set(WORD.findall(hdu.name))]
+    masks = [hdu for hdu in hdus if holds_image(hdu) and MASKS & words_in(hdu.name)]
     if not bits or not masks:
         return None
-    if len(masks) > 1:
-        of_band = [m for m in masks if band in _bands_in(str(m.header.get("EXTNAME", "")))]
+    if len(masks) == 1:
+        named = _bands_in(masks[0]) & set(bands)
+        if named and band not in named:
+            return None
+    else:
+        of_band = [mask for mask in masks if band in _bands_in(mask)]
         masks = of_band or [mask for mask in masks if mask.ver == image.ver]
     if len(masks) != 1:
         raise ImageError(
@@ -58,8 +61,8 @@ def mask_of(
     return np.asarray(values & _ignored(mask.header, bits) != 0)
 
 
-def _bands_in(name: str) -> set[str]:
-    words = WORD.findall(name)
+def _bands_in(mask: Any) -> set[str]:
+    words = words_in(str(mask.header.get("EXTNAME", "")))
     return {band_name(word.lower() if len(word) == 1 else word) for word in words}
 
 

@@ -10,11 +10,20 @@ import glob
 import re
 from pathlib import Path
 
-__all__ = ["BAND", "HDF5_ROW", "band_name", "file_of_any_band", "files_of", "split_hdu"]
+__all__ = [
+    "BAND",
+    "HDF5_ROW",
+    "band_name",
+    "file_of_any_band",
+    "files_of",
+    "split_hdu",
+    "words_in",
+]
 
 HDF5_ROW = re.compile(r"(?P<file>.+)::(?P<dataset>[^\[\]]+)\[(?P<index>\d+)\]")
 HDU = re.compile(r"(?P<file>.+\.(?:fits|fit|fts)(?:\.gz|\.fz)?)\[(?P<hdu>[^\[\]]+)\]", re.I)
 BAND = "{band}"
+WORD = re.compile(r"[A-Za-z0-9]+")
 
 SURVEYS = (
     "sdss|sloan|hsc|subaru|decam|des|decals|ls|bass|mzls|ps1|panstarrs|lsst|kids|omegacam|ztf"
@@ -45,6 +54,17 @@ def band_name(text: str) -> str:
     name = text.strip()
     found = next(filter(None, (pattern.fullmatch(name) for pattern in NAMED)), None)
     return found["band"].lower() if found else name
+
+
+def words_in(name: str) -> set[str]:
+    """Words in the name of an extension.
+
+    Examples
+    --------
+    >>> sorted(words_in("MASK_G"))
+    ['G', 'MASK']
+    """
+    return set(WORD.findall(name))
 
 
 def split_hdu(file_loc: str) -> tuple[str, str]:
