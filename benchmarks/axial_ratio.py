@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from morphoscope.engine import cores, open_engine
 from morphoscope.images import read_image
 from morphoscope.measure import measure, measure_files
-from morphoscope.measure.sky import open_frame
-from morphoscope.measure.source import find_source
 from morphoscope.recipe import EngineSettings
+from morphoscope.sources.sky import open_frame
+from morphoscope.sources.source import find_source
 
 Floats = NDArray[np.float64]
 RATIOS = ("axial_ratio", "axial_ratio_isophote")

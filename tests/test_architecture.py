@@ -23,6 +23,7 @@ ORDER = [
     "provenance",
     "engine",
     "images",
+    "sources",
     "inclination",
     "acquire",
     "simulate",

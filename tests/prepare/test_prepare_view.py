@@ -16,9 +16,9 @@ from fits_files import BANDS
 from measure.drawn import draw, noisy
 from morphoscope.errors import ImageError
 from morphoscope.measure import measure_shape
-from morphoscope.measure.place import find_place
 from morphoscope.prepare import prepare_pixels
 from morphoscope.recipe import PrepareSettings
+from morphoscope.sources import find_place
 
 VIEW = PrepareSettings(size=64, channels="grey", view="galaxy", pad="edge")
 WHOLE = PrepareSettings(size=64, channels="grey")

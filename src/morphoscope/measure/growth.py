@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from morphoscope.measure.moments import Ellipse
-from morphoscope.measure.sky import Floats
+from morphoscope.sources.moments import Ellipse
+from morphoscope.sources.sky import Floats
 
 __all__ = ["half_light_and_concentration"]
 

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from morphoscope.measure.moments import FWHM_OF_SIGMA, PIXEL, Ellipse
-from morphoscope.measure.sky import Floats
+from morphoscope.sources.moments import FWHM_OF_SIGMA, PIXEL, Ellipse
+from morphoscope.sources.sky import Floats
 
 __all__ = ["axial_ratio_of_isophotes"]
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from morphoscope.clean.checks import TOP_LEVEL, blank
 from morphoscope.measure.growth import half_light_and_concentration
 from morphoscope.measure.isophotes import axial_ratio_of_isophotes
-from morphoscope.measure.moments import even_out
-from morphoscope.measure.sky import Frame, open_frame
-from morphoscope.measure.source import Source, find_source, surroundings
 from morphoscope.recipe import CleanSettings
+from morphoscope.sources.moments import even_out
+from morphoscope.sources.sky import Frame, open_frame
+from morphoscope.sources.source import Source, find_source, surroundings
 
 __all__ = ["Shape", "measure_shape"]
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from morphoscope.measure.place import Place, find_place
 from morphoscope.recipe import PrepareSettings
+from morphoscope.sources import Place, find_place
 
 __all__ = ["enlarges", "galaxy_view", "view_of"]
 

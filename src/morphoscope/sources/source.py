@@ -9,7 +9,7 @@ import numpy as np
 import sep
 from numpy.typing import NDArray
 
-from morphoscope.measure.sky import Floats, Frame
+from morphoscope.sources.sky import Floats, Frame
 
 __all__ = ["Source", "find_source", "surroundings"]
 

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from morphoscope.measure.moments import even_out
-from morphoscope.measure.sky import LARGEST_FLUX, Frame, open_frame
-from morphoscope.measure.source import find_source, surroundings
+from morphoscope.sources.moments import even_out
+from morphoscope.sources.sky import LARGEST_FLUX, Frame, open_frame
+from morphoscope.sources.source import find_source, surroundings
 
 __all__ = ["Place", "find_place"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from morphoscope.measure.sky import Floats, Frame
-from morphoscope.measure.source import Source
+from morphoscope.sources.sky import Floats, Frame
+from morphoscope.sources.source import Source
 
 __all__ = ["FWHM_OF_SIGMA", "PIXEL", "Ellipse", "Moments", "even_out", "moments_of"]
 
