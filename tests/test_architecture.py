@@ -44,8 +44,6 @@ ORDER = [
     "pipeline",
     "search",
     "comparison",
-    "cli_options",
-    "cli_tables",
     "cli",
     "__main__",
 ]

@@ -1,0 +1,47 @@
+"""The application that commands join, and what they share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from morphoscope.recipe import Recipe
+
+__all__ = ["app", "load", "misuse", "show_summary"]
+
+app = typer.Typer(
+    name="morphoscope",
+    help="Galaxy images in, a morphology catalogue and a trustworthy model out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+
+def load(recipe: Path, data: str, changes: list[str], out: Path | None) -> tuple[Recipe, Path]:
+    import json
+
+    from morphoscope.recipe import load_recipe
+
+    if data:
+        path = str(Path(data).expanduser().absolute())
+        changes = [*changes, f"acquire.data={json.dumps(path)}"]
+    loaded = load_recipe(recipe, changes)
+    return loaded, out or Path("runs") / loaded.name
+
+
+def show_summary(summary: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.pretty import Pretty
+
+    Console(highlight=False).print(Pretty(summary, max_length=40))
+
+
+def misuse(message: str) -> NoReturn:
+    print(f"morphoscope: {message}", file=sys.stderr)
+    raise SystemExit(2)

@@ -1,0 +1,116 @@
+"""Commands that take images, or what was said of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from morphoscope.cli.app import app, show_summary
+from morphoscope.cli.options import (
+    AnewOption,
+    FileOption,
+    IdOption,
+    ImagesArgument,
+    SeeingOption,
+    TableOption,
+    ThicknessOption,
+    WorkersOption,
+)
+
+
+@app.command()
+def predict(
+    bundle: Annotated[str, typer.Argument(help="Bundle folder, or the name of a shipped model.")],
+    images: ImagesArgument,
+    out: TableOption = Path("predictions.parquet"),
+    id_column: IdOption = "",
+    file_column: FileOption = "",
+    workers: WorkersOption = 0,
+    force: AnewOption = False,
+) -> None:
+    """Classify images with a model; one row for every image, resumable."""
+    from morphoscope.engine import open_engine
+    from morphoscope.predict import predict as predict_images
+    from morphoscope.progress import say
+    from morphoscope.recipe import EngineSettings
+
+    with open_engine(EngineSettings(kind="local", workers=workers)) as engine:
+        summary = predict_images(
+            bundle,
+            images,
+            out=out,
+            engine=engine,
+            id_column=id_column,
+            file_column=file_column,
+            force=force,
+        )
+    show_summary(summary)
+    for warning in summary.get("warnings", ()):
+        say(f"WARNING: {warning}", style="bold red")
+
+
+@app.command()
+def measure(
+    images: ImagesArgument,
+    out: TableOption = Path("shapes.parquet"),
+    q0: ThicknessOption = 0.2,
+    psf_fwhm: SeeingOption = 0.0,
+    id_column: IdOption = "",
+    file_column: FileOption = "",
+    workers: WorkersOption = 0,
+    force: AnewOption = False,
+) -> None:
+    """Measure axial ratios and the inclinations of their formula, without a model; resumable."""
+    from morphoscope.engine import open_engine
+    from morphoscope.measure import measure as measure_images
+    from morphoscope.recipe import EngineSettings
+
+    with open_engine(EngineSettings(kind="local", workers=workers)) as engine:
+        options: dict[str, Any] = {
+            "id_column": id_column,
+            "file_column": file_column,
+            "force": force,
+        }
+        show_summary(
+            measure_images(images, out=out, engine=engine, q0=q0, psf_fwhm=psf_fwhm, **options)
+        )
+
+
+@app.command()
+def doubts(
+    predictions: Annotated[
+        list[Path],
+        typer.Argument(metavar="PREDICTIONS...", help="predictions.parquet of a run or all folds."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", help="Page of pictures; the table beside it ends in .csv.")
+    ] = Path("doubts.html"),
+    show: Annotated[int, typer.Option("--show", help="Pictures on the page.", min=0)] = 120,
+) -> None:
+    """Find labels that are likely wrong, from the answers of models that had not seen them."""
+    from morphoscope.evaluate.doubts import find_doubts
+
+    show_summary(find_doubts(predictions, out=out, show=show))
+
+
+@app.command()
+def judge(
+    predictions: Annotated[Path, typer.Argument(help="Inclinations that `predict` wrote.")],
+    known: Annotated[Path, typer.Argument(help="Table of inclinations that people measured.")],
+    column: Annotated[str, typer.Option(help="Its column (deg); A,B: the first value.")] = (
+        "inclination"
+    ),
+    id_column: Annotated[
+        str, typer.Option(help="Its column of names or files, if not found.")
+    ] = "",
+    q0: ThicknessOption = 0.2,
+    out: Annotated[Path, typer.Option(help="Page; its numbers end in .json.")] = Path("judge.html"),
+) -> None:
+    """Compare predicted inclinations with known ones, the ellipse formula and a guess."""
+    from morphoscope.evaluate.angles import judge as judge_table
+
+    show_summary(
+        judge_table(predictions, known, column=column, out=out, id_column=id_column, q0=q0)
+    )
