@@ -4,10 +4,12 @@ Trains the same network on 50, 200 and 1,000 labelled galaxies of a prepared run
 weights and from those of a model of simulated galaxies, several times with other labels each time,
 and scores each on the run's whole test split. A fifth of the labels chooses the epoch.
 
-    morphoscope run recipes/inclination.toml --out runs/simulated-only --set train.members=1
+    morphoscope run recipes/inclination.toml --out runs/simulated-only --set simulate.n=30000 \\
+      --set train.others=[]
     for stage in acquire clean split prepare; do
       morphoscope $stage recipes/galaxy-zoo-1-scratch.toml --data FOLDER --out runs/few \\
-        --set prepare.size=96
+        --set prepare.view=galaxy --set prepare.pad=edge --set prepare.crop_fraction=1.0 \\
+        --set prepare.size=64 --set augment.rotate=half --set train.orientations=1
     done
     python benchmarks/few_labels.py runs/few/prepare \\
       runs/simulated-only/train/model/weights.safetensors
@@ -37,7 +39,7 @@ from morphoscope.train import train
 from morphoscope.train.scores import accuracy, confusion, macro_f1
 
 CHOOSING = 0.2
-AUGMENT = AugmentSettings(zoom=[0.8, 1.25], brightness=0.15)
+AUGMENT = AugmentSettings(rotate="half", zoom=[0.8, 1.25], brightness=0.15)
 BALANCE = BalanceSettings(method="sampling", power=0.5)
 
 
@@ -110,6 +112,7 @@ def score(
     settings = TrainSettings(
         network=options.network,
         width=options.width,
+        stem="paper",
         weights=weights,
         epochs=40,
         batch_size=batch,
