@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from morphoscope.sources.corners import blank_corners
 from morphoscope.sources.moments import even_out
 from morphoscope.sources.sky import LARGEST_FLUX, Frame, open_frame
 from morphoscope.sources.source import find_source, surroundings
@@ -51,7 +52,7 @@ def find_place(pixels: NDArray[Any], mask: Mask | None = None) -> Place | None:
     ----------
     pixels
         Shape ``(ny, nx)`` or ``(ny, nx, channel)``, uint8 or float, row 0 on top. Not-a-number
-        and infinite pixels are ignored.
+        and infinite pixels are ignored, and so are blank corners of a picture that was turned.
     mask
         True = ignore, shape ``(ny, nx)``.
 
@@ -72,6 +73,8 @@ def find_place(pixels: NDArray[Any], mask: Mask | None = None) -> Place | None:
     factor = max(1, round(min(pixels.shape[:2]) / SIDE))
     if factor > 1:
         pixels, mask = _shrunk(pixels, mask, factor)
+    pixels = pixels if pixels.ndim == 3 else pixels[..., None]
+    mask = _together(mask, blank_corners(pixels))
     found = _in_frame(open_frame(pixels, mask)) or _in_frame(open_frame(_negative(pixels), mask))
     if found is None or factor == 1:
         return found
@@ -92,6 +95,12 @@ def _in_frame(frame: Frame | None) -> Place | None:
     if not math.isfinite(ellipse.semi_major) or ellipse.semi_major <= 0:
         return None
     return Place(ellipse.x + left, ellipse.y + top, ellipse.semi_major, ellipse.position_angle)
+
+
+def _together(one: Mask | None, other: Mask | None) -> Mask | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one | other
 
 
 def _negative(pixels: NDArray[Any]) -> NDArray[Any]:

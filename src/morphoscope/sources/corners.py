@@ -1,0 +1,71 @@
+"""Blank corners, as a picture has that was turned in its frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["blank_corners"]
+
+Mask = NDArray[np.bool_]
+# Grey levels that JPEG leaves around a constant one, and by which a corner differs from the sky.
+FLAT, STEP = 6, 15
+# Share of the frame's rim that must not be corner, to tell that it is none of the sky.
+LEAST_RIM = 0.2
+# As white as only what holds no image is.
+WHITE = 252
+# What JPEG smears across the edge of a corner (pixels).
+SMEARED = 3
+
+
+def blank_corners(pixels: NDArray[Any]) -> Mask | None:
+    """Find flat corners that are no sky; None where there are none, or the pixels are floats.
+
+    A corner is flat as far as its level goes on unbroken. It is no sky where it differs from the
+    rest of the frame's outermost pixels.
+
+    Parameters
+    ----------
+    pixels
+        Shape ``(ny, nx, channel)``.
+
+    Examples
+    --------
+    >>> pixels = np.full((40, 40, 1), 30, np.uint8)
+    >>> blank_corners(pixels) is None
+    True
+    >>> pixels[:10, :10] = 255
+    >>> int(blank_corners(pixels).sum())
+    169
+    """
+    if pixels.dtype != np.uint8:
+        return None
+    grey = np.ascontiguousarray(pixels.mean(2).astype(np.uint8))
+    ny, nx = grey.shape
+    rim = np.ones((ny, nx), bool)
+    rim[1:-1, 1:-1] = False
+    corners = [_filled(grey, y, x) for y in (0, ny - 1) for x in (0, nx - 1)]
+    levels = [float(np.median(grey[corner])) for corner in corners]
+    found = np.zeros((ny, nx), bool)
+    for level in sorted(set(levels), reverse=True):
+        alike = [c for c, own in zip(corners, levels, strict=True) if abs(own - level) <= FLAT]
+        blank = np.logical_or.reduce(alike)
+        rest = grey[rim & ~blank & ~found]
+        enough = rest.size >= LEAST_RIM * rim.sum()
+        if level >= WHITE or (enough and abs(float(np.median(rest)) - level) > STEP):
+            found = found | blank
+    if not found.any():
+        return None
+    side = 2 * SMEARED + 1
+    return np.asarray(cv2.dilate(found.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)
+
+
+def _filled(grey: NDArray[np.uint8], y: int, x: int) -> Mask:
+    """What is as grey as one pixel and hangs together with it."""
+    filled = np.zeros((grey.shape[0] + 2, grey.shape[1] + 2), np.uint8)
+    flags = 4 | cv2.FLOODFILL_MASK_ONLY | cv2.FLOODFILL_FIXED_RANGE
+    cv2.floodFill(grey, filled, (x, y), 0, FLAT, FLAT, flags)
+    return np.asarray(filled[1:-1, 1:-1] > 0)
