@@ -90,11 +90,16 @@ def _use(manifest: dict[str, Any]) -> list[str]:
         "```",
         "",
         f"Images are prepared for it so: {_preparation(manifest['preparation'])}. "
-        + _sizes(manifest["provenance"]["data"]["sizes"]),
+        + _sizes(manifest["provenance"]["data"]["sizes"], manifest["preparation"]),
     ]
 
 
-def _sizes(sizes: dict[str, int]) -> str:
+def _sizes(sizes: dict[str, int], settings: dict[str, Any]) -> str:
+    if settings.get("view") == "galaxy":
+        return (
+            "The galaxy must be the one in the middle of its image; the size of the frame and the "
+            "scale of its pixels are free, as far as its arms and outskirts can be seen."
+        )
     if not sizes:
         return "Give it images of the pixel scale and frame that it was trained on."
     commonest = ", ".join(sorted(sizes, key=lambda size: -sizes[size])[:3])

@@ -12,6 +12,7 @@ from morphoscope.clean.checks import TOP_LEVEL, blank
 from morphoscope.measure.growth import half_light_and_concentration
 from morphoscope.measure.isophotes import axial_ratio_of_isophotes
 from morphoscope.recipe import CleanSettings
+from morphoscope.sources.corners import blank_corners, joined
 from morphoscope.sources.moments import even_out
 from morphoscope.sources.sky import Frame, open_frame
 from morphoscope.sources.source import Source, find_source, surroundings
@@ -110,6 +111,7 @@ def measure_shape(
     if min(pixels.shape[:2]) < SMALLEST_SIDE:
         return Shape(flag="too_small")
     cube = pixels if pixels.ndim == 3 else pixels[..., None]
+    mask = joined(mask, blank_corners(cube))
     frame = None if blank(cube, LIMITS) else open_frame(cube, mask)
     if frame is None or not frame.light.any():
         return Shape(flag="blank")

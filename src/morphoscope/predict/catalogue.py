@@ -109,7 +109,8 @@ def _task(bundle: Bundle, threads: int) -> Task:
 
 
 def _size_warnings(bundle: Bundle, other_size: int = 0, good: int = 0) -> list[str]:
-    if 2 * other_size <= good:
+    # The view of a galaxy is the same in a larger frame.
+    if 2 * other_size <= good or bundle.preparation.view == "galaxy":
         return []
     sizes = trained_sizes(bundle)
     commonest = ", ".join(sorted(sizes, key=lambda size: -sizes[size])[:3])

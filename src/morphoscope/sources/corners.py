@@ -8,13 +8,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["blank_corners"]
+__all__ = ["blank_corners", "joined"]
 
 Mask = NDArray[np.bool_]
 # Grey levels that JPEG leaves around a constant one, and by which a corner differs from the sky.
 FLAT, STEP = 6, 15
 # Share of the frame's rim that must not be corner, to tell that it is none of the sky.
 LEAST_RIM = 0.2
+# Share of the frame that corners have at most: where more is flat it is the sky, beside a halo.
+LARGEST = 0.5
 # As white as only what holds no image is.
 WHITE = 252
 # What JPEG smears across the edge of a corner (pixels).
@@ -54,7 +56,7 @@ def blank_corners(pixels: NDArray[Any]) -> Mask | None:
         alike = [c for c, own in zip(corners, levels, strict=True) if abs(own - level) <= FLAT]
         blank = np.logical_or.reduce(alike)
         rest = grey[rim & ~blank & ~found]
-        enough = rest.size >= LEAST_RIM * rim.sum()
+        enough = rest.size >= LEAST_RIM * rim.sum() and blank.mean() <= LARGEST
         if level >= WHITE or (enough and abs(float(np.median(rest)) - level) > STEP):
             found = found | blank
     if not found.any():
@@ -69,3 +71,10 @@ def _filled(grey: NDArray[np.uint8], y: int, x: int) -> Mask:
     flags = 4 | cv2.FLOODFILL_MASK_ONLY | cv2.FLOODFILL_FIXED_RANGE
     cv2.floodFill(grey, filled, (x, y), 0, FLAT, FLAT, flags)
     return np.asarray(filled[1:-1, 1:-1] > 0)
+
+
+def joined(one: Mask | None, other: Mask | None) -> Mask | None:
+    """What either of two masks covers; None: neither is one."""
+    if one is None or other is None:
+        return other if one is None else one
+    return np.asarray(one | other)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from morphoscope.sources.corners import blank_corners
+from morphoscope.sources.corners import blank_corners, joined
 from morphoscope.sources.moments import even_out
 from morphoscope.sources.sky import LARGEST_FLUX, Frame, open_frame
 from morphoscope.sources.source import find_source, surroundings
@@ -74,7 +74,7 @@ def find_place(pixels: NDArray[Any], mask: Mask | None = None) -> Place | None:
     if factor > 1:
         pixels, mask = _shrunk(pixels, mask, factor)
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
-    mask = _together(mask, blank_corners(pixels))
+    mask = joined(mask, blank_corners(pixels))
     found = _in_frame(open_frame(pixels, mask)) or _in_frame(open_frame(_negative(pixels), mask))
     if found is None or factor == 1:
         return found
@@ -95,12 +95,6 @@ def _in_frame(frame: Frame | None) -> Place | None:
     if not math.isfinite(ellipse.semi_major) or ellipse.semi_major <= 0:
         return None
     return Place(ellipse.x + left, ellipse.y + top, ellipse.semi_major, ellipse.position_angle)
-
-
-def _together(one: Mask | None, other: Mask | None) -> Mask | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return one | other
 
 
 def _negative(pixels: NDArray[Any]) -> NDArray[Any]:
