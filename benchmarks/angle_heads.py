@@ -46,6 +46,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("angle_heads.json"))
     options = parser.parse_args()
+    if options.seeds < 2:
+        parser.error("--seeds: an interval takes two at least")
     rows = []
     for seed in range(options.seeds):
         for head in HEADS:

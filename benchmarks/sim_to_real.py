@@ -1,6 +1,6 @@
 """What carries over from simulated galaxies to real ones?
 
-Trains the same network for the same number of images in four ways, several seeds each:
+Trains the same network for the same number of epochs in four ways, several seeds each:
 
     plain        simulated galaxies, composites as their survey makes them, no spoiled frames
     varied       colours, curves, backgrounds and nuisances drawn at random (simulate.variety)
@@ -57,6 +57,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("sim_to_real.json"))
     options = parser.parse_args()
+    if options.seeds < 2:
+        parser.error("--seeds: an interval takes two at least")
     plain = {"simulate.variety": 0.0, "simulate.nuisance": 0.0}
     recipes = {way: prepared(options, way, plain if way == "plain" else {}) for way in WAYS[:2]}
     images, truth = real_discs(options.data / "galaxy-zoo-2", recipes["varied"])

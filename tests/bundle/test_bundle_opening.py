@@ -173,7 +173,7 @@ def test_the_galaxy_zoo_model_is_as_good_as_its_card_says(real_data: Path) -> No
     assert right > 0.75
 
 
-def test_the_model_of_inclinations_is_as_good_as_its_card_says() -> None:
+def test_the_model_of_inclinations_knows_discs_of_another_seed() -> None:
     bundle, recipe = open_bundle("inclination"), load_recipe(ROOT / "recipes/inclination.toml")
     images, truth = [], []
     for index in range(240):

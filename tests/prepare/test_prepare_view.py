@@ -19,6 +19,7 @@ from morphoscope.measure import measure_shape
 from morphoscope.prepare import prepare_pixels
 from morphoscope.recipe import PrepareSettings
 from morphoscope.sources import find_place
+from morphoscope.sources.corners import blank_corners
 
 VIEW = PrepareSettings(size=64, channels="grey", view="galaxy", pad="edge")
 WHOLE = PrepareSettings(size=64, channels="grey")
@@ -204,3 +205,32 @@ def test_blank_corners_hide_no_galaxy(negative: bool, fill: int) -> None:
     assert (place.x, place.y) == pytest.approx((truth.x, truth.y), abs=0.7)
     assert place.semi_major == pytest.approx(truth.semi_major, rel=0.1)
     assert place.position_angle == pytest.approx(truth.position_angle, abs=4)
+
+
+@pytest.mark.parametrize(("scale", "ratio"), [(4, 0.5), (8, 0.3)])
+@pytest.mark.parametrize("noise", [0.0, 1.5])
+def test_a_white_sky_is_no_corner(scale: float, ratio: float, noise: float) -> None:
+    light = noisy(draw(ratio, 40, size=scale, side=128, peak=180), noise)
+    drawn = np.clip(np.round(light), 0, 255).astype(np.uint8)[..., None]
+    truth, place = find_place(drawn), find_place(255 - drawn)
+    assert truth is not None
+    assert place == truth
+
+
+def test_light_that_reaches_a_corner_is_no_blank() -> None:
+    light = np.clip(20 + 0.9 * draw(0.15, 45, size=60, side=128), 0, 255)
+    assert blank_corners(light.astype(np.uint8)[..., None]) is None
+
+
+def test_corners_are_seen_in_large_images_beside_a_mask_and_by_measure() -> None:
+    drawn = picture(draw(0.4, 120, size=18, side=384, centre=(180, 198)), sky=40)
+    truth, shape = find_place(drawn), measure_shape(drawn)
+    y, x = np.abs(np.mgrid[:384, :384] - 191.5)
+    drawn[x + y > 264] = 255
+    mask = np.zeros((384, 384), bool)
+    mask[0, 0] = True
+    assert truth is not None
+    for place in (find_place(drawn), find_place(drawn, mask)):
+        assert place is not None
+        assert place.semi_major == pytest.approx(truth.semi_major, rel=0.05)
+    assert measure_shape(drawn).axial_ratio == pytest.approx(shape.axial_ratio, abs=0.02)

@@ -45,7 +45,9 @@ IdOption = Annotated[str, typer.Option("--id-column", help="Column of names in t
 FileOption = Annotated[
     str, typer.Option("--file-column", help="Column of image paths in the table.")
 ]
-WorkersOption = Annotated[int, typer.Option("--workers", help="Worker processes; 0: one a core.")]
+WorkersOption = Annotated[
+    int, typer.Option("--workers", help="Worker processes; 0: one a core.", min=0)
+]
 AnewOption = Annotated[bool, typer.Option("--force", help="Start anew over another result.")]
 
 ThicknessOption = Annotated[

@@ -15,8 +15,11 @@ Mask = NDArray[np.bool_]
 FLAT, STEP = 6, 15
 # Share of the frame's rim that must not be corner, to tell that it is none of the sky.
 LEAST_RIM = 0.2
-# Share of the frame that corners have at most: where more is flat it is the sky, beside a halo.
-LARGEST = 0.5
+# Share of the frame that corners have at most, as of a square turned by 45° that just touches the
+# sides: where more is flat it is the sky.
+LARGEST = 0.55
+# Share of a corner's pixels that have its level, to one.
+LEAST_ALIKE = 0.8
 # As white as only what holds no image is.
 WHITE = 252
 # What JPEG smears across the edge of a corner (pixels).
@@ -26,8 +29,8 @@ SMEARED = 3
 def blank_corners(pixels: NDArray[Any]) -> Mask | None:
     """Find flat corners that are no sky; None where there are none, or the pixels are floats.
 
-    A corner is flat as far as its level goes on unbroken. It is no sky where it differs from the
-    rest of the frame's outermost pixels.
+    A corner is flat as far as its level goes on unbroken. It is no sky where it ends at a step and
+    differs from the rest of the frame's outermost pixels, or is white.
 
     Parameters
     ----------
@@ -43,7 +46,7 @@ def blank_corners(pixels: NDArray[Any]) -> Mask | None:
     >>> int(blank_corners(pixels).sum())
     169
     """
-    if pixels.dtype != np.uint8:
+    if pixels.dtype != np.uint8 or 0 in pixels.shape:
         return None
     grey = np.ascontiguousarray(pixels.mean(2).astype(np.uint8))
     ny, nx = grey.shape
@@ -55,14 +58,31 @@ def blank_corners(pixels: NDArray[Any]) -> Mask | None:
     for level in sorted(set(levels), reverse=True):
         alike = [c for c, own in zip(corners, levels, strict=True) if abs(own - level) <= FLAT]
         blank = np.logical_or.reduce(alike)
+        if blank.mean() > LARGEST or not _is_flat(grey[blank], level):
+            continue
+        if not _ends_sharply(grey, blank, level):
+            continue
         rest = grey[rim & ~blank & ~found]
-        enough = rest.size >= LEAST_RIM * rim.sum() and blank.mean() <= LARGEST
+        enough = rest.size >= LEAST_RIM * rim.sum()
         if level >= WHITE or (enough and abs(float(np.median(rest)) - level) > STEP):
             found = found | blank
-    if not found.any():
-        return None
-    side = 2 * SMEARED + 1
-    return np.asarray(cv2.dilate(found.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)
+    return _widened(found, SMEARED) if found.any() else None
+
+
+def _is_flat(levels: NDArray[np.uint8], level: float) -> bool:
+    return bool(np.mean(np.abs(levels - level) <= 1) >= LEAST_ALIKE)
+
+
+def _ends_sharply(grey: NDArray[np.uint8], blank: Mask, level: float) -> bool:
+    """Whether a step lies around it: light that fades into the sky is a galaxy's."""
+    near = _widened(blank, SMEARED)
+    around = grey[_widened(near, SMEARED) & ~near]
+    return bool(around.size and np.median(np.abs(around - level)) > STEP)
+
+
+def _widened(mask: Mask, by: int) -> Mask:
+    kernel = np.ones((2 * by + 1, 2 * by + 1), np.uint8)
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), kernel) > 0)
 
 
 def _filled(grey: NDArray[np.uint8], y: int, x: int) -> Mask:

@@ -52,7 +52,8 @@ def find_place(pixels: NDArray[Any], mask: Mask | None = None) -> Place | None:
     ----------
     pixels
         Shape ``(ny, nx)`` or ``(ny, nx, channel)``, uint8 or float, row 0 on top. Not-a-number
-        and infinite pixels are ignored, and so are blank corners of a picture that was turned.
+        and infinite pixels are ignored, and so are blank corners of an 8-bit picture that was
+        turned in its frame.
     mask
         True = ignore, shape ``(ny, nx)``.
 
@@ -70,11 +71,11 @@ def find_place(pixels: NDArray[Any], mask: Mask | None = None) -> Place | None:
     """
     if min(pixels.shape[:2]) < SMALLEST_SIDE:
         return None
+    pixels = pixels if pixels.ndim == 3 else pixels[..., None]
+    mask = joined(mask, blank_corners(pixels))
     factor = max(1, round(min(pixels.shape[:2]) / SIDE))
     if factor > 1:
         pixels, mask = _shrunk(pixels, mask, factor)
-    pixels = pixels if pixels.ndim == 3 else pixels[..., None]
-    mask = joined(mask, blank_corners(pixels))
     found = _in_frame(open_frame(pixels, mask)) or _in_frame(open_frame(_negative(pixels), mask))
     if found is None or factor == 1:
         return found
@@ -120,7 +121,10 @@ def _shrunk(
     shares = _means(measured.astype(np.float32), nx, ny)
     totals = _means(np.where(measured, cube, 0).astype(np.float64), nx, ny)
     known = shares >= LEAST_MEASURED
-    means = np.divide(totals, shares, out=np.full(totals.shape, np.nan), where=known)
+    eight_bits = cube.dtype == np.uint8
+    empty = np.full(totals.shape, 0.0 if eight_bits else np.nan)
+    means = np.divide(totals, shares, out=empty, where=known)
+    means = np.rint(means).astype(np.uint8) if eight_bits else means
     # A band without any pixel is left out where the frame is opened.
     used = measured.any((0, 1))
     return means, np.asarray(~known[..., used].all(2))
