@@ -22,8 +22,10 @@ tests: $(VENV)/.test
 	$(BIN)/python -m pytest
 
 # The pages that are made from the code.
-docs: $(VENV)/.train
+docs: $(VENV)/.test
 	$(BIN)/morphoscope settings > docs/settings.md
+	{ sed '/^| setting/,$$d' docs/server-settings.md; $(BIN)/morphoscope settings serve; } > docs/.made && \
+	  mv docs/.made docs/server-settings.md
 
 clean:
 	rm -rf $(VENV) runs build dist .mypy_cache .ruff_cache .pytest_cache
@@ -38,5 +40,5 @@ $(VENV)/.train: $(VENV)/bin/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.train
-	$(PIP_INSTALL) -e '.[train,test,pretrained]'
+	$(PIP_INSTALL) -e '.[train,test,pretrained,serve]'
 	@touch $@

@@ -154,14 +154,17 @@ def draw(table: pl.DataFrame, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(5.2, 3.4))
-    for begin, colour in (("random", "#888888"), ("simulated", "#1f6f8b")):
+    # Side by side, so that no whisker hides another.
+    for begin, colour, aside in (("random", "#888888", 0.97), ("simulated", "#1f6f8b", 1.03)):
         own = table.filter(pl.col("begin") == begin)
         means = own.group_by("labels").agg(
             pl.col("macro_f1").mean().alias("mean"), pl.col("macro_f1").std().alias("spread")
         )
         means = means.sort("labels")
         x, y, spread = (means[name].to_numpy() for name in ("labels", "mean", "spread"))
-        axes.errorbar(x, y, spread, marker="o", capsize=3, color=colour, label=f"{begin} weights")
+        axes.errorbar(
+            x * aside, y, spread, marker="o", capsize=3, color=colour, label=f"{begin} weights"
+        )
     axes.set_xscale("log")
     axes.set_xticks(sorted(table["labels"].unique()), sorted(table["labels"].unique()))
     axes.set_xlabel("labelled galaxies")

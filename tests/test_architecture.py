@@ -30,6 +30,7 @@ ORDER = [
     "clean",
     "split",
     "prepare",
+    "familiarity",
     "streaming",
     "measure",
     "augment",
@@ -146,7 +147,9 @@ def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
     assert best < 0.5
 
 
-@pytest.mark.parametrize("module", ["morphoscope.predict", "morphoscope.bundle"])
+@pytest.mark.parametrize(
+    "module", ["morphoscope.predict", "morphoscope.bundle", "morphoscope.familiarity"]
+)
 def test_predicting_needs_no_torch(module: str) -> None:
     code = f"import sys, {module}; assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

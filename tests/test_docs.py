@@ -12,6 +12,8 @@ import typer
 from morphoscope import errors
 from morphoscope.cli import app
 from morphoscope.recipe.words import describe_settings
+from morphoscope.serve.app import create_app
+from morphoscope.serve.settings import ServeSettings, describe_server
 from morphoscope.stages import STAGES
 
 ROOT = Path(__file__).parent.parent
@@ -31,6 +33,19 @@ def commands() -> dict[str, set[str]]:
 def test_the_page_of_settings_is_the_one_made_from_the_code() -> None:
     page = (ROOT / "docs" / "settings.md").read_text()
     assert page == describe_settings(), "run `make docs`"
+
+
+def test_the_settings_of_the_server_are_those_of_the_code() -> None:
+    page = (ROOT / "docs" / "server-settings.md").read_text()
+    assert page.endswith("\n\n" + describe_server()), "run `make docs`"
+
+
+def test_every_route_is_told(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "serve.md").read_text()
+    routes = create_app(ServeSettings(storage=tmp_path)).openapi()["paths"]
+    for path, methods in routes.items():
+        for method in methods:
+            assert f"`{method.upper()} {path}`" in page, f"{method} {path}"
 
 
 def test_every_command_is_shown() -> None:

@@ -304,7 +304,7 @@ def _write_astropy(
     path: Path, frame: pl.DataFrame, metadata: Mapping[str, Any], format_name: str
 ) -> None:
     import numpy as np
-    from astropy.table import Table
+    from astropy.table import MaskedColumn, Table
 
     columns: dict[str, Any] = {}
     for name in frame.columns:
@@ -315,6 +315,11 @@ def _write_astropy(
             if format_name == "fits":
                 values = [_ascii(value) for value in values]
             columns[name] = np.asarray(values, dtype=str)
+        elif series.dtype == pl.Boolean:
+            truths = series.fill_null(False).to_numpy()
+            # astropy (8.0) writes a masked truth value into FITS as true.
+            masked = series.is_null().to_numpy() & (format_name != "fits")
+            columns[name] = MaskedColumn(truths, mask=masked)
         else:
             columns[name] = series.to_numpy()
     table = Table(columns)

@@ -14,13 +14,18 @@ __all__ = [
     "LabelError",
     "MissingDependencyError",
     "MorphoscopeError",
+    "OverloadError",
     "RecipeError",
+    "RequestError",
+    "ServiceError",
     "SourceError",
     "SplitError",
     "StageError",
     "StoreError",
     "StudyError",
+    "TokenError",
     "TrainingError",
+    "UnknownError",
     "WeightsError",
 ]
 
@@ -144,6 +149,38 @@ class StageError(MorphoscopeError, RuntimeError):
 
 class EngineError(MorphoscopeError, RuntimeError):
     """The engine lost its workers and could not finish."""
+
+
+class RequestError(MorphoscopeError, ValueError):
+    """What a person or a program asked a server cannot be answered."""
+
+
+class TokenError(MorphoscopeError, PermissionError):
+    """A server was asked for what needs a token, without one that it knows."""
+
+
+class UnknownError(MorphoscopeError, LookupError):
+    """A server has no model, answer, job or alarm of that name."""
+
+
+class OverloadError(MorphoscopeError, RuntimeError):
+    """A server has more to do than it may keep waiting."""
+
+
+class ServiceError(MorphoscopeError, OSError):
+    """A survey's service did not give what it was asked for; ``code`` is one word for programs."""
+
+    def __init__(
+        self,
+        found: str,
+        *,
+        code: str = "archive_away",
+        expected: str = "",
+        do: str = "",
+        **data: object,
+    ) -> None:
+        super().__init__(found, expected=expected, do=do, code=code, **data)
+        self.code = code
 
 
 class MissingDependencyError(MorphoscopeError, ImportError):

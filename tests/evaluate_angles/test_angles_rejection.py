@@ -50,6 +50,16 @@ def test_of_too_few_discs_nothing_is_rejected() -> None:
     assert find_threshold(np.empty(0)) == 0
 
 
+def test_the_share_stays_of_every_origin_that_has_discs_enough() -> None:
+    rng = np.random.default_rng(3)
+    simulated, real, few = rng.beta(9, 1, 4000), rng.beta(3, 2, 200), rng.beta(1, 9, 20)
+    origins = ["simulated"] * 4000 + ["real"] * 200 + ["few"] * 20
+    found = find_threshold(np.concatenate([simulated, real, few]), origins=origins)
+    assert found == find_threshold(real) < find_threshold(simulated)
+    new = rng.beta(3, 2, 100_000)
+    assert (new >= found).mean() == pytest.approx(KEPT, abs=0.03)
+
+
 def test_the_area_is_scikit_learns_also_of_weighted_and_equal_scores() -> None:
     probabilities, truth = answers(300)
     score, disc = probabilities[:, 0].round(1), truth == 0
@@ -92,3 +102,17 @@ def test_discs_alone_and_absent_classes() -> None:
     probabilities, truth = answers(30)
     found = judge_rejection(probabilities, np.minimum(truth, 1), CLASSES, 0.3, draws)
     assert set(found["rejected"]) == {"not_disc"}
+
+
+def test_each_origin_is_scored_by_itself() -> None:
+    probabilities, truth = answers(400)
+    origins = ["simulated" if index % 4 else "galaxy-zoo-1" for index in range(400)]
+    draws = draw(400, None, Resampling(100, 0.95, 1))
+    found = judge_rejection(probabilities, truth, CLASSES, 0.3, draws, origins)["by_origin"]
+    real = np.arange(400) % 4 == 0
+    rejected = (probabilities[:, 0] < 0.3)[real & (truth == 0)]
+    assert found["galaxy-zoo-1"][CLASSES[0]]["value"] == rejected.mean()
+    assert found["galaxy-zoo-1"][CLASSES[0]]["n"] == len(rejected)
+    assert list(found) == ["galaxy-zoo-1", "simulated"]
+    one = judge_rejection(probabilities, truth, CLASSES, 0.3, draws, ["simulated"] * 400)
+    assert one["by_origin"] == {}

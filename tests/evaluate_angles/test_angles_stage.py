@@ -15,6 +15,8 @@ from tilted_run import CLASSES, tilted_recipe, write_run
 from morphoscope.catalog import read_catalogue, write_catalogue
 from morphoscope.errors import CheckpointError, SplitError, StageError, StoreError
 from morphoscope.evaluate.angles import evaluate_angles
+from morphoscope.evaluate.wording import familiar_in_words
+from morphoscope.familiarity import familiarity
 from morphoscope.inclination import apply_intervals
 from morphoscope.networks.model import Model, load_model, save_model
 from morphoscope.prepare import open_store
@@ -213,3 +215,14 @@ def test_a_model_of_classes_is_refused(broken: Path, tmp_path: Path) -> None:
     save_model(Model(description), folder)
     with pytest.raises(CheckpointError, match="says nothing of inclinations"):
         evaluate_angles(tilted_recipe(), run=broken, out=tmp_path)
+
+
+def test_it_knows_how_the_training_images_look(judged: Path, tilted: Path) -> None:
+    metrics = json.loads((judged / "metrics.json").read_text())
+    found = json.loads((judged / "calibration.json").read_text())["familiar"]
+    store = open_store(tilted / "prepare")
+    apart, limit = familiarity(np.array(store.images[store.rows("test")]), found)
+    assert metrics["familiar"]["flagged"] == (apart > limit).sum() < 0.06 * len(apart)
+    unlike, _ = familiarity(255 - np.array(store.images[:20]), found)
+    assert (unlike > limit).all()
+    assert familiar_in_words(metrics) in (judged / "report.html").read_text()

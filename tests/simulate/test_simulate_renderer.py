@@ -145,7 +145,7 @@ def test_a_tilt_keeps_the_light_and_its_middle(
     assert (whole.sum(axis=1) * v).sum() / whole.sum() == pytest.approx(expected, abs=0.03)
 
 
-@pytest.mark.parametrize("q0", [0.08, 0.2, 0.35])
+@pytest.mark.parametrize("q0", [0.08, 0.2, 0.35, 0.55])
 def test_an_edge_on_disc_is_as_thick_as_said(q0: float) -> None:
     galaxy = replace(disc(90, radius=3.0, q0=q0), position_angle_deg=90.0)
     light = paint_disc(galaxy, Frame(256, 0.1), ("r",)).bands["r"].astype(float)

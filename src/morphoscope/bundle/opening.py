@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
+from morphoscope.bundle.engines import Compute, Precision, open_graph
 from morphoscope.errors import BundleError
+from morphoscope.familiarity import familiarity, known_version
 from morphoscope.inclination import apply_intervals
 from morphoscope.prepare.pixels import channel_count, pixel_type
 from morphoscope.provenance import file_digest, settings_digest
@@ -20,7 +22,6 @@ from morphoscope.recipe import PrepareSettings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from onnxruntime import InferenceSession
 
 __all__ = ["FORMAT", "GRAPH", "MANIFEST", "WEIGHTS", "Bundle", "content_id", "open_bundle"]
 __all__ += ["shipped_bundles"]
@@ -49,12 +50,18 @@ class Bundle:
         How an image becomes the array that the model takes.
     threads
         CPU threads of one answer; 0: all cores.
+    precision
+        Of what is computed, see `morphoscope.bundle.engines.open_graph`.
+    at_once
+        Threads that may ask at the same time without waiting for each other.
     """
 
     folder: Path
     manifest: dict[str, Any]
     preparation: PrepareSettings
     threads: int = 0
+    precision: Precision = "f32"
+    at_once: int = 1
 
     @property
     def name(self) -> str:
@@ -84,8 +91,8 @@ class Bundle:
         return (channel_count(self.preparation), size, size)
 
     @cached_property
-    def _session(self) -> InferenceSession:
-        return _open_session(self.folder / GRAPH, self.threads)
+    def _compute(self) -> Compute:
+        return open_graph(self.folder / GRAPH, self.threads, self.precision, self.at_once)
 
     @property
     def task(self) -> str:
@@ -113,6 +120,34 @@ class Bundle:
         found = self.manifest["calibration"]["intervals"]
         return apply_intervals(found, value, below, above, coverage)
 
+    @property
+    def familiar(self) -> dict[str, Any] | None:
+        """How the training images look; None for models without it, or of another version."""
+        found: dict[str, Any] | None = self.manifest.get("calibration", {}).get("familiar")
+        return found if found and known_version(found) else None
+
+    def familiarity(self, images: NDArray[Any]) -> tuple[NDArray[np.float64], float] | None:
+        """How unlike the training images each image is.
+
+        Parameters
+        ----------
+        images
+            As for `predict`.
+
+        Returns
+        -------
+        tuple or None
+            Distances ``(n,)``, about 1 for a usual image, and the limit beyond which an image
+            counts as unlike those of training; None where `familiar` is.
+
+        Raises
+        ------
+        BundleError
+            The images have another shape or type than the model takes.
+        """
+        self._require_prepared(images)
+        return None if self.familiar is None else familiarity(images, self.familiar)
+
     def predict(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Calibrated probabilities of prepared images, and their inclinations.
 
@@ -133,6 +168,14 @@ class Bundle:
         BundleError
             The images have another shape or type than the model takes.
         """
+        self._require_prepared(images)
+        columns = len(self.classes) + (ANGLES if self.task == "inclination" else 0)
+        answers = [np.empty((0, columns), np.float32)]
+        for start in range(0, len(images), BATCH):
+            answers.append(self._compute(images[start : start + BATCH]))
+        return np.concatenate(answers)
+
+    def _require_prepared(self, images: NDArray[Any]) -> None:
         expected = pixel_type(self.preparation)
         if images.ndim != 4 or images.shape[1:] != self.shape or images.dtype != expected:
             raise BundleError(
@@ -140,32 +183,15 @@ class Bundle:
                 expected=f"{expected} of shape (n, {', '.join(map(str, self.shape))})",
                 do="prepare them with the bundle's own preparation",
             )
-        columns = len(self.classes) + (ANGLES if self.task == "inclination" else 0)
-        answers = [np.empty((0, columns), np.float32)]
-        for start in range(0, len(images), BATCH):
-            (answer,) = self._session.run(None, {"images": images[start : start + BATCH]})
-            answers.append(answer)
-        return np.concatenate(answers)
 
 
-def _open_session(graph: Path, threads: int) -> InferenceSession:
-    import onnxruntime
-
-    onnxruntime.disable_telemetry_events()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    # Waiting threads that spin take the cores from the processes that prepare images: with both
-    # at work on two cores, spinning cost a third of the rate.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise BundleError(f"{graph} cannot be opened ({error})", do="export it again") from error
-
-
-def open_bundle(path_or_name: str | Path, *, threads: int = 0) -> Bundle:
+def open_bundle(
+    path_or_name: str | Path,
+    *,
+    threads: int = 0,
+    precision: Precision = "f32",
+    at_once: int = 1,
+) -> Bundle:
     """Open a bundle by its folder, or a shipped one by its name.
 
     Parameters
@@ -174,6 +200,10 @@ def open_bundle(path_or_name: str | Path, *, threads: int = 0) -> Bundle:
         Folder that holds ``model.json``, or one of ``shipped_bundles()``.
     threads
         CPU threads of one answer; 0: all cores.
+    precision
+        ``f32``; ``bf16`` is faster where OpenVINO is installed and the CPU has instructions for it.
+    at_once
+        Threads that may ask at the same time without waiting for each other.
 
     Raises
     ------
@@ -191,7 +221,7 @@ def open_bundle(path_or_name: str | Path, *, threads: int = 0) -> Bundle:
             f"{folder} asks for a preparation that this version does not know",
             do="install the version of Morphoscope that made it, or a newer one",
         ) from error
-    return Bundle(folder, manifest, preparation, threads)
+    return Bundle(folder, manifest, preparation, threads, precision, at_once)
 
 
 def shipped_bundles() -> dict[str, Path]:

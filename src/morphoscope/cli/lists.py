@@ -14,9 +14,16 @@ WIDE = 140
 
 @app.command()
 def settings(
-    section: Annotated[str, typer.Argument(help="Section of the recipe; empty: all.")] = "",
+    section: Annotated[
+        str, typer.Argument(help="Section of the recipe, or serve; empty: all of the recipe.")
+    ] = "",
 ) -> None:
-    """List the settings of a recipe with their defaults."""
+    """List the settings of a recipe, or of the server, with their defaults."""
+    if section == "serve":
+        from morphoscope.serve.settings import describe_server
+
+        print(describe_server(), end="")
+        return
     from morphoscope.recipe.words import describe_settings
 
     try:

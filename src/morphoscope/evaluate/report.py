@@ -91,6 +91,7 @@ def render(evidence: Evidence) -> str:
             sentences=wording.headline(metrics),
             trust=wording.trust_in_words(metrics),
             sets=wording.sets_in_words(metrics),
+            familiar=wording.familiar_in_words(metrics),
             cautions=wording.cautions(metrics),
             measures=explain_measures(metrics),
             rare=count_rare(metrics, evidence.summary("split").get("counts", {})),

@@ -20,6 +20,7 @@ from morphoscope.evaluate.reading import labelled_rows, load_answering, read_his
 from morphoscope.evaluate.report import Evidence, render
 from morphoscope.evaluate.shapes import AXIAL_RATIO, MEASURED
 from morphoscope.evaluate.weakness import picture_properties, weak_spots
+from morphoscope.familiarity import judge_store
 from morphoscope.prepare import Store, open_store
 from morphoscope.provenance import StageRecord, read_record
 from morphoscope.recipe import Recipe
@@ -36,7 +37,8 @@ SPLITS = ("validation", "test")
 def evaluate(recipe: Recipe, *, run: Path, out: Path) -> dict[str, Any]:
     """Score the trained model on the test split and write the report.
 
-    The temperature is fitted on validation; the test split is read here and nowhere else.
+    The temperature is fitted on validation, and how the training images look on those; the test
+    split is read here and nowhere else.
 
     Parameters
     ----------
@@ -91,7 +93,12 @@ def evaluate(recipe: Recipe, *, run: Path, out: Path) -> dict[str, Any]:
         "coverage": recipe.evaluate.coverage,
         "threshold": metrics["sets"]["overall"]["threshold"]["value"],
     }
-    _write_json(out / "calibration.json", {"temperature": temperature, "sets": sets})
+    fitted: dict[str, Any] = {"temperature": temperature, "sets": sets}
+    of_all = {"train": labelled_rows(store, "train"), **rows}
+    familiar, metrics["familiar"] = judge_store(store, of_all, seed=recipe.seed)
+    if familiar is not None:
+        fitted["familiar"] = familiar
+    _write_json(out / "calibration.json", fitted)
     _write_predictions(out / "predictions.parquet", store, rows, probabilities)
     _write_json(out / "metrics.json", metrics)
     evidence = Evidence(

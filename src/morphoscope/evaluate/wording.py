@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from morphoscope.evaluate.binomial import exact_interval
 from morphoscope.evaluate.calibration import HIGHEST, LOWEST
 
 __all__ = [
     "cautions",
     "decimal",
     "duration",
+    "familiar_in_words",
     "headline",
     "percent",
     "sets_in_words",
@@ -161,6 +163,25 @@ def sets_in_words(metrics: Metrics) -> list[str]:
 
 def _too_few(one: dict[str, Any]) -> bool:
     return bool(one["threshold"]["too_few"])
+
+
+def familiar_in_words(metrics: Metrics) -> str:
+    """Say what share of the test images is flagged as unlike those of training."""
+    found = metrics["familiar"]
+    asked = percent(found["share"], 0)
+    if found["flagged"] is None:
+        return (
+            f"The {found['n_validation']:,} validation images are too few for a limit beyond which "
+            f"{asked} of such images are flagged: the model will flag no image as unlike those it "
+            "was trained on."
+        )
+    flagged, n = found["flagged"], found["n_test"]
+    low, high = exact_interval(flagged, n, metrics["interval"]["confidence"])
+    return (
+        f"An image that looks unlike those of training is flagged; the limit lets at most {asked} "
+        f"of images like those of validation be flagged, and of the {n:,} test images "
+        f"{percent(flagged / n)} are ({low * 100:.1f}–{high * 100:.1f}{THIN}%)."
+    )
 
 
 def cautions(metrics: Metrics) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from morphoscope.images.formats import VALUES_PER_PIXEL, Pixels, refuse_large
 __all__ = ["as_cube", "chosen", "fits_size", "holds_image", "open_fits", "read_fits", "values_of"]
 
 GZIP, SIGNATURE = b"\x1f\x8b", b"SIMPLE  ="
+
+NOTES = threading.RLock()
 
 
 def fits_size(path: str, hdu: str = "") -> tuple[int, int]:
@@ -50,7 +53,8 @@ def open_fits(path: str) -> Iterator[Any]:
     """List of HDUs whose data are not yet read; a file without its end is an error."""
     from astropy.io import fits
 
-    with warnings.catch_warnings(record=True) as notes, _unpacked(path) as handle:
+    # Python keeps one record of warnings for all threads: one would take another's.
+    with NOTES, warnings.catch_warnings(record=True) as notes, _unpacked(path) as handle:
         warnings.simplefilter("always")
         try:
             opened = fits.open(handle, memmap=False, lazy_load_hdus=True)

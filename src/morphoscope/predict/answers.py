@@ -49,10 +49,11 @@ def answer(files: tuple[str | None, ...], *, folder: str, model: str, threads: i
     prepared = [_prepare(file, bundle.preparation) for file in files]
     flags = [image if isinstance(image, str) else None for image in prepared]
     good = np.array([flag is None for flag in flags])
-    answers = _ask(bundle, [image for image in prepared if not isinstance(image, str)], good)
+    images = _stacked(bundle, [image for image in prepared if not isinstance(image, str)])
     seen = [file for file, flag in zip(files, flags, strict=True) if file and flag is None]
     noted = {"good": len(seen), "other_size": _other_size(seen, trained_sizes(bundle))}
-    return Rows(columns_of(bundle, answers, good), flags, noted)
+    columns = columns_of(bundle, _ask(bundle, images, good), good, _unlike(bundle, images, good))
+    return Rows(columns, flags, noted)
 
 
 def trained_sizes(bundle: Bundle) -> dict[str, int]:
@@ -60,14 +61,28 @@ def trained_sizes(bundle: Bundle) -> dict[str, int]:
     return dict(bundle.manifest.get("provenance", {}).get("data", {}).get("sizes", {}))
 
 
-def _ask(
-    bundle: Bundle, images: list[NDArray[Any]], good: NDArray[np.bool_]
-) -> NDArray[np.float32]:
+def _stacked(bundle: Bundle, images: list[NDArray[Any]]) -> NDArray[Any]:
+    if images:
+        return np.stack(images)
+    return np.empty((0, *bundle.shape), pixel_type(bundle.preparation))
+
+
+def _unlike(
+    bundle: Bundle, images: NDArray[Any], good: NDArray[np.bool_]
+) -> NDArray[np.bool_] | None:
+    """Which inputs are unlike the training images; None where the model cannot tell."""
+    found = bundle.familiarity(images)
+    if found is None:
+        return None
+    distances, limit = found
+    unlike = np.zeros(len(good), bool)
+    unlike[good] = distances > limit
+    return unlike
+
+
+def _ask(bundle: Bundle, images: NDArray[Any], good: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Answers of a row for every input, not-a-number where there is no image."""
-    stack = (
-        np.stack(images) if images else np.empty((0, *bundle.shape), pixel_type(bundle.preparation))
-    )
-    found = bundle.predict(stack)
+    found = bundle.predict(images)
     answers = np.full((len(good), *found.shape[1:]), np.nan, np.float32)
     answers[good] = found
     return answers

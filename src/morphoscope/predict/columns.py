@@ -23,7 +23,10 @@ INTERVALS = {"": 0.68, "_90": 0.9}
 
 
 def columns_of(
-    bundle: Bundle, answers: NDArray[np.float32], good: NDArray[np.bool_]
+    bundle: Bundle,
+    answers: NDArray[np.float32],
+    good: NDArray[np.bool_],
+    unlike: NDArray[np.bool_] | None = None,
 ) -> dict[str, pa.Array]:
     """Columns between ``file_loc`` and ``flag``.
 
@@ -36,14 +39,30 @@ def columns_of(
         there is no answer.
     good
         Where there is an answer, shape ``(n,)``; elsewhere all columns are null.
+    unlike
+        Which images are unlike those of training, shape ``(n,)``; None: the model cannot tell.
 
     Returns
     -------
     dict
         Arrays of ``n`` by name, in the order of the table; of the same types for any answers.
     """
-    if bundle.task == "inclination":
-        return _inclinations(bundle, answers, good)
+    of_task = _inclinations if bundle.task == "inclination" else _classes
+    columns = of_task(bundle, answers, good)
+    if unlike is not None:
+        columns["unlike_training"] = pa.array(unlike, pa.bool_(), mask=~good)
+    return columns
+
+
+def counted(bundle: Bundle) -> dict[str, str]:
+    """Columns whose values the summary counts, each with its word there."""
+    return {"reject": "rejected"} if bundle.task == "inclination" else {"class": "classes"}
+
+
+def _classes(
+    bundle: Bundle, answers: NDArray[np.float32], good: NDArray[np.bool_]
+) -> dict[str, pa.Array]:
+    """Likeliest class, the set of those that may be true, and the probabilities."""
     best = np.where(good, np.nan_to_num(answers).argmax(1), 0)
     columns: dict[str, pa.Array] = {
         "class": pa.array(np.array(bundle.classes, object)[best], pa.string(), mask=~good)
@@ -54,11 +73,6 @@ def columns_of(
     for index, name in enumerate(bundle.classes):
         columns[f"p_{name}"] = pa.array(answers[:, index], pa.float32(), mask=~good)
     return columns
-
-
-def counted(bundle: Bundle) -> dict[str, str]:
-    """Columns whose values the summary counts, each with its word there."""
-    return {"reject": "rejected"} if bundle.task == "inclination" else {"class": "classes"}
 
 
 def _inclinations(

@@ -25,7 +25,11 @@ __all__ = ["draw_disc", "draw_radius", "total_magnitude"]
 
 # Half-light radius over the side of the cutout.
 SIZES = (0.03, 0.2)
-INTRINSIC_AXIAL_RATIO = (0.08, 0.35)
+INTRINSIC_AXIAL_RATIO = (0.08, 0.55)
+# The latest types are thick again, as Magellanic irregulars are (Sánchez-Janssen et al. 2010,
+# MNRAS 406, L65; Roychowdhury et al. 2010, MNRAS 404, L60).
+MAGELLANIC_FROM = 0.75
+MAGELLANIC_THICKENING = 0.25
 SURFACE_BRIGHTNESS = (18.5, 23.6)
 BULGE_FLATTENING = (0.55, 0.85)
 ARM_NUMBERS = {1: 0.05, 2: 0.55, 3: 0.2, 4: 0.14, 5: 0.06}
@@ -40,7 +44,9 @@ def draw_disc(
     radius = draw_radius(rng, view)
     bulge_fraction = min(float(rng.lognormal(math.log(0.02 + 0.33 * (1 - stage) ** 1.5), 0.5)), 0.7)
     low, high = INTRINSIC_AXIAL_RATIO
-    q0 = cut_normal(rng, 0.13 + 0.25 * bulge_fraction, 0.04, low, high)
+    puffed = (max(0.0, stage - MAGELLANIC_FROM) / (1 - MAGELLANIC_FROM)) ** 2
+    mean = 0.13 + 0.25 * bulge_fraction + MAGELLANIC_THICKENING * puffed
+    q0 = cut_normal(rng, mean, 0.04 + 0.08 * puffed, low, high)
     g_r = cut_normal(rng, 0.78 - 0.38 * stage, 0.1, 0.2, 1.05)
     bar = _bar(rng, radius, bulge_fraction) if rng.random() < 0.4 else None
     brightness = cut_normal(rng, 20.3 + 1.9 * stage, 0.85, *SURFACE_BRIGHTNESS)

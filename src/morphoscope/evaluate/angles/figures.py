@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -148,7 +149,12 @@ def _square() -> Frame:
 
 
 def _short(value: float) -> str:
-    return f"{value:.3g}"
+    """Two or three digits that mean something and no exponent: edges stand side by side."""
+    if not value:
+        return "0"
+    digits = (1 if abs(value) < 100 else 2) - math.floor(math.log10(abs(value)))
+    rounded = round(value, digits)
+    return f"{rounded:,.{digits}f}" if digits > 0 else f"{rounded:,.0f}"
 
 
 def _errors(bins: Sequence[dict[str, Any]], name: str) -> list[tuple[int, dict[str, Any]]]:

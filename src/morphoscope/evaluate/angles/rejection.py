@@ -18,7 +18,9 @@ KEPT = 0.97
 CURVE_POINTS = 200
 
 
-def find_threshold(disc_probability: Floats, kept: float = KEPT) -> float:
+def find_threshold(
+    disc_probability: Floats, kept: float = KEPT, origins: list[str] | None = None
+) -> float:
     """Largest probability below which an image is turned away and still this share of discs stays.
 
     Parameters
@@ -27,6 +29,9 @@ def find_threshold(disc_probability: Floats, kept: float = KEPT) -> float:
         Calibrated probability of the first class, of validation images that are discs ``(n,)``.
     kept
         Share of new discs that stay, at least, on average over validation splits.
+    origins
+        Where each disc is from: the share stays of each origin that has discs enough, lest many
+        simulated galaxies decide about a few real ones.
 
     Returns
     -------
@@ -43,9 +48,19 @@ def find_threshold(disc_probability: Floats, kept: float = KEPT) -> float:
     >>> round(find_threshold(np.linspace(0.01, 0.99, 99), 0.9), 3)
     0.1
     """
+    if origins is not None and len(set(origins)) > 1:
+        names = np.array(origins)
+        parts = [disc_probability[names == origin] for origin in sorted(set(origins))]
+        enough = [part for part in parts if _rank(len(part), kept) <= len(part)]
+        return min(find_threshold(part, kept) for part in (disc_probability, *enough))
     n = len(disc_probability)
-    rank = int(np.ceil((n + 1) * kept - 1e-9))
+    rank = _rank(n, kept)
     return float(np.sort(disc_probability)[n - rank]) if rank <= n else 0.0
+
+
+def _rank(n: int, kept: float) -> int:
+    """Give the place, from above, of the probability that keeps this share of n discs."""
+    return int(np.ceil((n + 1) * kept - 1e-9))
 
 
 def area_under_curve(score: Floats, positive: NDArray[np.bool_], weights: Floats) -> Floats:
@@ -100,7 +115,12 @@ def curve(score: Floats, positive: NDArray[np.bool_]) -> list[dict[str, float]]:
 
 
 def judge_rejection(
-    probabilities: Floats, truth: Integers, classes: list[str], threshold: float, draws: Draws
+    probabilities: Floats,
+    truth: Integers,
+    classes: list[str],
+    threshold: float,
+    draws: Draws,
+    origins: list[str] | None = None,
 ) -> dict[str, Any]:
     """Score the rule on the test images.
 
@@ -116,6 +136,8 @@ def judge_rejection(
         An image with a lower probability of the first class is turned away.
     draws
         Samples of the same images.
+    origins
+        Where each image is from; of more than one origin each is scored by itself.
 
     Returns
     -------
@@ -136,6 +158,7 @@ def judge_rejection(
             for index, name in enumerate(classes)
             if index and (truth == index).any()
         },
+        "by_origin": _by_origin(rejected, truth, classes, origins, draws.confidence),
         "confusion": confusion.tolist(),
         "auc": None,
         "curve": [],
@@ -156,3 +179,24 @@ def answers_of(probabilities: Floats, rejected: NDArray[np.bool_]) -> Integers:
     if probabilities.shape[1] == 1:
         return np.zeros(len(probabilities), np.int64)
     return np.asarray(np.where(rejected, 1 + probabilities[:, 1:].argmax(1), 0), dtype=np.int64)
+
+
+def _by_origin(
+    rejected: NDArray[np.bool_],
+    truth: Integers,
+    classes: list[str],
+    origins: list[str] | None,
+    confidence: float,
+) -> dict[str, dict[str, Any]]:
+    """Share of each origin's classes that is turned away; nothing where all are from one."""
+    if origins is None or len(set(origins)) < 2:
+        return {}
+    names = np.array(origins)
+    return {
+        origin: {
+            name: counted(rejected[chosen], confidence)
+            for index, name in enumerate(classes)
+            if (chosen := (names == origin) & (truth == index)).any()
+        }
+        for origin in sorted(set(origins))
+    }

@@ -92,6 +92,7 @@ def render_angles(evidence: AngleEvidence) -> str:
             sentences=wording.headline(metrics),
             trust=wording.intervals_in_words(metrics),
             rejection=wording.rejection_in_words(metrics),
+            familiar=plain.familiar_in_words(metrics),
             cautions=wording.cautions(metrics),
             warnings=[
                 warning

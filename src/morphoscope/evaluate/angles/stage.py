@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from morphoscope.acquire.more import OWN
 from morphoscope.catalog import atomic_path, read_catalogue, write_catalogue
 from morphoscope.engine import Engine
 from morphoscope.evaluate import calibration
@@ -25,6 +26,7 @@ from morphoscope.evaluate.angles.sample import Measured, draw, score_errors
 from morphoscope.evaluate.assess import Answers, Resampling
 from morphoscope.evaluate.learning import read_curves
 from morphoscope.evaluate.reading import labelled_rows, read_history
+from morphoscope.familiarity import judge_store
 from morphoscope.inclination import apply_intervals, fit_intervals
 from morphoscope.prepare import Store, open_store
 from morphoscope.provenance import read_record
@@ -162,14 +164,16 @@ def evaluate_angles(
     )
     draws = draw(len(measured), galaxies.units, resampling)
     metrics = assess_angles(galaxies, draws, settled.ellipse, constant, resampling)
-    metrics |= _of_classes(store, test, probabilities, settled, resampling)
+    metrics |= _of_classes(recipe, store, test, probabilities, settled, resampling)
     metrics |= _of_validation(store, parts["validation"], settled, resampling)
+    of_all = {"train": labelled_rows(store, "train"), **rows}
+    familiar, metrics["familiar"] = judge_store(store, of_all, seed=recipe.seed)
     records = {stage: read_record(run / stage) for stage in STAGES}
     history = read_history(run)
     trained = records["train"].summary if records["train"] else {}
     metrics["training"] = read_curves(history, trained)
     shown = Shown(store, test.rows, probabilities, rejected, measured, test.known)
-    _write(out, store, parts, settled, metrics)
+    _write(out, store, parts, settled, familiar, metrics)
     evidence = AngleEvidence(
         recipe=recipe,
         run=run,
@@ -218,10 +222,12 @@ def _settle(recipe: Recipe, store: Store, part: Part, ratios: pl.DataFrame) -> S
     if recipe.evaluate.calibrate:
         temperature = calibration.fit_temperature(part.logs, labels)
     known = part.known
-    disc = calibration.apply_temperature(part.logs, temperature)[labels == 0, 0]
+    discs = labels == 0
+    probability = calibration.apply_temperature(part.logs, temperature)[discs, 0]
+    origins = _origins(recipe, store, part.rows[discs])
     return Settled(
         temperature,
-        find_threshold(disc),
+        find_threshold(probability, origins=origins),
         fit_intervals(
             part.value[known], part.below[known], part.above[known], truth[known], COVERAGES
         ),
@@ -230,7 +236,12 @@ def _settle(recipe: Recipe, store: Store, part: Part, ratios: pl.DataFrame) -> S
 
 
 def _of_classes(
-    store: Store, test: Part, probabilities: Floats, settled: Settled, resampling: Resampling
+    recipe: Recipe,
+    store: Store,
+    test: Part,
+    probabilities: Floats,
+    settled: Settled,
+    resampling: Resampling,
 ) -> dict[str, Any]:
     truth = store.labels[test.rows]
     draws = draw(len(truth), _units(store, test.rows), resampling)
@@ -240,8 +251,23 @@ def _of_classes(
         "n_images": len(truth),
         "images": dict(zip(store.classes, counts, strict=True)),
         "temperature": settled.temperature,
-        "reject": judge_rejection(probabilities, truth, store.classes, settled.threshold, draws),
+        "reject": judge_rejection(
+            probabilities,
+            truth,
+            store.classes,
+            settled.threshold,
+            draws,
+            _origins(recipe, store, test.rows),
+        ),
     }
+
+
+def _origins(recipe: Recipe, store: Store, rows: Integers) -> list[str] | None:
+    """Where each image is from, where images of several folders were put together."""
+    if "origin" not in store.catalogue.columns:
+        return None
+    own = recipe.acquire.source
+    return store.catalogue["origin"].replace(OWN, own)[rows].to_list()
 
 
 def _of_validation(
@@ -266,13 +292,20 @@ def _units(store: Store, rows: Integers) -> NDArray[Any] | None:
 
 
 def _write(
-    out: Path, store: Store, parts: dict[str, Part], settled: Settled, metrics: dict[str, Any]
+    out: Path,
+    store: Store,
+    parts: dict[str, Part],
+    settled: Settled,
+    familiar: dict[str, Any] | None,
+    metrics: dict[str, Any],
 ) -> None:
-    values = {
+    values: dict[str, Any] = {
         "temperature": settled.temperature,
         "intervals": settled.intervals,
         "reject": settled.threshold,
     }
+    if familiar is not None:
+        values["familiar"] = familiar
     for name, content in (("calibration.json", values), ("metrics.json", metrics)):
         with atomic_path(out / name) as path:
             path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))

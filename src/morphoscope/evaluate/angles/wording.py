@@ -143,6 +143,13 @@ def rejection_in_words(metrics: Metrics) -> list[str]:
         sentences.append(
             "No test image is anything else than a disc: nothing is known of the rest."
         )
+    for origin, found in reject["by_origin"].items():
+        shares = [
+            f"{percent(score['value'])} of “{name}” ({span(score, as_percent=True)}, "
+            f"n = {score['n']:,})"
+            for name, score in found.items()
+        ]
+        sentences.append(f"Of the images of {origin} it rejects {', '.join(shares)}.")
     return sentences
 
 
