@@ -16,7 +16,7 @@ from morphoscope.serve.archives import ArchiveSettings
 from morphoscope.serve.settings import ServeSettings
 from serve.archives.archive_server import ArchiveServer, draw
 from serve.attacks import BODY, Target
-from serve.servers import API, ServerThread, galaxy, in_process, write_bundle
+from serve.servers import API, ServerThread, galaxy, in_process, wait_for, write_bundle
 
 
 @pytest.fixture(scope="session")
@@ -110,4 +110,4 @@ def target(_attacked: Target) -> Iterator[Target]:
     assert _attacked.alive
     assert _attacked.client.get(f"{API}/health").status_code == 200
     assert _attacked.peak_bytes - before < _attacked.most_bytes
-    assert not list((_attacked.storage / "incoming").iterdir())
+    wait_for(lambda: not list((_attacked.storage / "incoming").iterdir()))
