@@ -26,6 +26,8 @@ docs: $(VENV)/.test
 	$(BIN)/morphoscope settings > docs/settings.md
 	{ sed '/^| setting/,$$d' docs/server-settings.md; $(BIN)/morphoscope settings serve; } > docs/.made && \
 	  mv docs/.made docs/server-settings.md
+	{ sed '/^| setting/,$$d' docs/campaign-settings.md; $(BIN)/morphoscope settings label; } > docs/.made && \
+	  mv docs/.made docs/campaign-settings.md
 
 clean:
 	rm -rf $(VENV) runs build dist .mypy_cache .ruff_cache .pytest_cache

@@ -9,10 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
 # A shell lets what it runs in the background ignore Ctrl-C, which some tests press.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# The same examples each time: a busy machine or a new draw must not fail what nobody changed.
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.load_profile(os.environ.get("MORPHOSCOPE_HYPOTHESIS", "steady"))
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +27,15 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real galaxies: {folder} is absent (set MORPHOSCOPE_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """Address of a PostgreSQL server, without the name of a database."""
+    from postgresql import running_postgresql
+
+    with running_postgresql() as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

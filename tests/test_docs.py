@@ -11,6 +11,7 @@ import typer
 
 from morphoscope import errors
 from morphoscope.cli import app
+from morphoscope.label.campaign import describe_campaign
 from morphoscope.recipe.words import describe_settings
 from morphoscope.serve.app import create_app
 from morphoscope.serve.settings import ServeSettings, describe_server
@@ -22,12 +23,14 @@ COMMAND = re.compile(r"^\s*(?:\$ )?(morphoscope .*?)(?:\s+#.*)?$", re.MULTILINE)
 
 
 def commands() -> dict[str, set[str]]:
-    """Return every command with its options."""
-    group = typer.main.get_command(app)
-    return {
-        name: {option for p in command.params for option in p.opts}
-        for name, command in group.commands.items()  # type: ignore[attr-defined]
-    }
+    """Return every command with its options; those of a group by both words."""
+    found = {}
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        parts = getattr(command, "commands", None)
+        inside = {f"{name} {word}": part for word, part in (parts or {}).items()}
+        for words, one in (inside or {name: command}).items():
+            found[words] = {option for p in one.params for option in p.opts}
+    return found
 
 
 def test_the_page_of_settings_is_the_one_made_from_the_code() -> None:
@@ -40,8 +43,13 @@ def test_the_settings_of_the_server_are_those_of_the_code() -> None:
     assert page.endswith("\n\n" + describe_server()), "run `make docs`"
 
 
+def test_the_settings_of_a_campaign_are_those_of_the_code() -> None:
+    page = (ROOT / "docs" / "campaign-settings.md").read_text()
+    assert page.endswith("\n\n" + describe_campaign()), "run `make docs`"
+
+
 def test_every_route_is_told(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "serve.md").read_text()
+    page = "".join((ROOT / "docs" / name).read_text() for name in ("serve.md", "label.md"))
     routes = create_app(ServeSettings(storage=tmp_path)).openapi()["paths"]
     for path, methods in routes.items():
         for method in methods:
@@ -62,10 +70,11 @@ def test_shown_commands_exist_with_their_options(page: Path) -> None:
         words = shlex.split(line)[1:]
         if words[0].startswith("-"):
             continue
-        assert words[0] in known, line
+        name = words[0] if words[0] in known else " ".join(words[:2])
+        assert name in known, line
         for word in words[1:]:
             if word.startswith("--"):
-                assert word.split("=")[0] in known[words[0]] | {"--help"}, line
+                assert word.split("=")[0] in known[name] | {"--help"}, line
 
 
 def test_every_error_is_explained() -> None:

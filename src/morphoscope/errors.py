@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "ArchiveError",
     "BundleError",
+    "CampaignError",
     "CatalogueError",
     "CheckpointError",
     "DiskSpaceError",
@@ -15,6 +16,7 @@ __all__ = [
     "MissingDependencyError",
     "MorphoscopeError",
     "OverloadError",
+    "PersonError",
     "RecipeError",
     "RequestError",
     "ServiceError",
@@ -26,6 +28,7 @@ __all__ = [
     "TokenError",
     "TrainingError",
     "UnknownError",
+    "VoteError",
     "WeightsError",
 ]
 
@@ -161,6 +164,32 @@ class TokenError(MorphoscopeError, PermissionError):
 
 class UnknownError(MorphoscopeError, LookupError):
     """A server has no model, answer, job or alarm of that name."""
+
+
+class CampaignError(MorphoscopeError, ValueError):
+    """A campaign of labelling is not valid, not set up, or of another task."""
+
+    exit_code = 2
+
+
+class VoteError(MorphoscopeError, ValueError):
+    """A vote cannot be counted."""
+
+
+class PersonError(MorphoscopeError, PermissionError):
+    """Somebody may not do that in a campaign; ``code`` is one word for programs."""
+
+    def __init__(
+        self,
+        found: str,
+        *,
+        code: str = "forbidden",
+        expected: str = "",
+        do: str = "",
+        **data: object,
+    ) -> None:
+        super().__init__(found, expected=expected, do=do, code=code, **data)
+        self.code = code
 
 
 class OverloadError(MorphoscopeError, RuntimeError):

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -21,45 +18,10 @@ from morphoscope.search.storage import shown_url
 Make = Callable[..., Recipe]
 
 
-def programs() -> Path:
-    found = shutil.which("pg_ctl")
-    places = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
-    if not found and not places:
-        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
-    return (Path(found).resolve() if found else places[-1]).parent
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """Address of an empty database, without its name."""
-    bin_folder = programs()
-    folder = Path(tempfile.mkdtemp(prefix="morphoscope-pg-"))
-    # The server refuses to run as root.
-    user = "postgres" if os.geteuid() == 0 else None
-    if user:
-        shutil.chown(folder, user)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-
-    def call(program: str, *words: str) -> None:
-        command = [str(bin_folder / program), "-D", str(folder / "data"), *words]
-        subprocess.run(command, check=True, user=user, stdout=subprocess.DEVNULL, cwd="/")
-
-    call("initdb", "-A", "trust", "-U", "morphoscope", "--no-sync")
-    options = f"-p {port} -k {folder} -h 127.0.0.1 -F"
-    try:
-        call("pg_ctl", "-w", "-o", options, "-l", str(folder / "log"), "start")
-        yield f"postgresql://morphoscope@127.0.0.1:{port}"
-    finally:
-        call("pg_ctl", "-w", "-m", "immediate", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def test_a_database_holds_the_trials_of_two_processes(
-    recipe_of: Make, run: Path, tmp_path: Path, server: str
+    recipe_of: Make, run: Path, tmp_path: Path, postgresql: str
 ) -> None:
-    settings = {"storage": f"{server}/postgres", "strategy": "random", "stopping": "none"}
+    settings = {"storage": f"{postgresql}/postgres", "strategy": "random", "stopping": "none"}
     recipe = recipe_of(
         {**settings, "trials": 3, "workers": 2}, engine={"kind": "local"}, train={"epochs": 1}
     )

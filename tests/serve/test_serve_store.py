@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import os
 import sqlite3
 import threading
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -13,6 +15,9 @@ import pytest
 import sqlalchemy as sa
 
 from morphoscope.errors import UnknownError
+from morphoscope.serve.intake import receive
+from morphoscope.serve.service import Service
+from morphoscope.serve.settings import ServeSettings
 from morphoscope.serve.store import JOBS, RESULTS, Store, now
 from morphoscope.serve.tables import write_rows
 from serve.servers import galaxy
@@ -102,3 +107,35 @@ def test_an_answer_that_is_kept_while_others_go_keeps_its_image(tmp_path) -> Non
     thread.join()
     assert lost == []
     store.close()
+
+
+def test_an_image_whose_asker_goes_away_leaves_no_file(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = Service(ServeSettings(models=[tiny_model], storage=tmp_path, threads=1))
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(*of: Any) -> Any:
+        begun.set()
+        assert go_on.wait(10)
+        return receive(*of)
+
+    monkeypatch.setattr("morphoscope.serve.service.receive", slow)
+
+    async def ask_and_go() -> None:
+        async def ask() -> None:
+            async with service.image(galaxy(), {}):
+                pass
+
+        task = asyncio.create_task(ask())
+        await asyncio.to_thread(begun.wait, 10)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+        go_on.set()
+        await asyncio.to_thread(service.threads.shutdown)
+
+    asyncio.run(ask_and_go())
+    service.store.close()
+    assert begun.is_set()
+    assert not list(service.store.incoming.iterdir())

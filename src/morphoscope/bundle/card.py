@@ -169,6 +169,25 @@ def _training(manifest: dict[str, Any]) -> list[str]:
         f"Networks{', the mean of all' if len(kinds) > 1 else ''}: "
         f"{'; '.join(map(_networks, kinds))}{views}. The best epoch was chosen on validation; "
         f"imbalance: {recipe['balance']['method'].replace('_', ' ')}; seed {recipe['seed']}.",
+        *_retrained(manifest["provenance"].get("retrained")),
+    ]
+
+
+def _retrained(found: dict[str, Any] | None) -> list[str]:
+    """From which model and with which labels, of one that was retrained."""
+    if not found:
+        return []
+    labels = found["labels"]
+    n = labels["n"]
+    again = labels["relabelled"]
+    again_told = f", {again:,} of galaxies that had one before" if again else ""
+    return [
+        "",
+        f"It was **retrained** from the model `{found['from']}` ({_plain(found['name'])}), whose "
+        f"networks it began with, with {sum(n.values()):,} new labels of "
+        f"{_plain(labels['table'])}{again_told}: "
+        + ", ".join(f"{n[split]:,} in {split}" for split in SPLITS)
+        + ". What that model was tested on is still test; its numbers above count both.",
     ]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from morphoscope.bundle.card import card
+from morphoscope.bundle.distribution import answers_of_test, distribution_of_answers
 from morphoscope.bundle.graph import calibrated, write_graph
 from morphoscope.bundle.opening import FORMAT, GRAPH, MANIFEST, WEIGHTS, content_id, open_bundle
 from morphoscope.catalog import atomic_path, read_catalogue
@@ -92,6 +93,7 @@ def export(recipe: Recipe, *, run: Path, out: Path) -> dict[str, Any]:
             "preparation": store.settings.model_dump(),
             "calibration": calibration,
             "scores": _scores(metrics, recipe.task),
+            **_answers(run, recipe.task, store.classes),
             "files": {file: file_digest(folder / file) for file in (GRAPH, WEIGHTS)},
             "provenance": _provenance(recipe, run, store),
         }
@@ -146,6 +148,14 @@ def _scores(metrics: dict[str, Any], task: str) -> dict[str, Any]:
     return {"split": "test", **{key: metrics[key] for key in SCORES[task]}}
 
 
+def _answers(run: Path, task: str, classes: list[str]) -> dict[str, Any]:
+    """How the answers on the test images are distributed, if they were written down."""
+    answers = answers_of_test(run / "evaluate" / "predictions.parquet")
+    if answers is None:
+        return {}
+    return {"answers": distribution_of_answers(answers, task, classes)}
+
+
 def _provenance(recipe: Recipe, run: Path, store: Store) -> dict[str, Any]:
     about = read_catalogue(run / "prepare" / "catalogue.parquet").metadata
     counts = {split: _counts(store, split) for split in ("train", "validation", "test")}
@@ -173,7 +183,14 @@ def _provenance(recipe: Recipe, run: Path, store: Store) -> dict[str, Any]:
             "counts": counts,
             "sizes": prepared.summary.get("sizes", {}) if prepared else {},
         },
+        **_origin(run),
     }
+
+
+def _origin(run: Path) -> dict[str, Any]:
+    """Model and labels that a retrained one comes from."""
+    path = run / "retrained.json"
+    return {"retrained": _read_json(path)} if path.exists() else {}
 
 
 def _counts(store: Store, split: str) -> dict[str, int]:

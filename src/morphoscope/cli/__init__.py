@@ -13,11 +13,11 @@ import typer
 from morphoscope import __version__
 
 # Imported for the commands that they add, in the order in which help shows them.
-from morphoscope.cli import recipes, images, servers, lists  # isort: skip
+from morphoscope.cli import recipes, images, renewal, servers, desks, lists  # isort: skip
 from morphoscope.cli.app import app
 from morphoscope.errors import MorphoscopeError
 
-__all__ = ["app", "images", "lists", "main", "recipes", "servers"]
+__all__ = ["app", "desks", "images", "lists", "main", "recipes", "renewal", "servers"]
 
 INTERRUPTED = 130
 

@@ -15,14 +15,19 @@ WIDE = 140
 @app.command()
 def settings(
     section: Annotated[
-        str, typer.Argument(help="Section of the recipe, or serve; empty: all of the recipe.")
+        str, typer.Argument(help="Section of a recipe, serve or label; empty: all of a recipe.")
     ] = "",
 ) -> None:
-    """List the settings of a recipe, or of the server, with their defaults."""
+    """List the settings of a recipe, of the server or of a campaign, with their defaults."""
     if section == "serve":
         from morphoscope.serve.settings import describe_server
 
         print(describe_server(), end="")
+        return
+    if section == "label":
+        from morphoscope.label.campaign import describe_campaign
+
+        print(describe_campaign(), end="")
         return
     from morphoscope.recipe.words import describe_settings
 

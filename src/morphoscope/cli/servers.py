@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +10,10 @@ import typer
 
 from morphoscope.cli.app import app
 
+__all__ = ["require"]
+
 TOKEN_BYTES = 32
-NEEDED = ("fastapi", "httpx", "multipart", "prometheus_client", "sqlalchemy", "uvicorn")
+NEEDED = ("argon2", "fastapi", "httpx", "multipart", "prometheus_client", "sqlalchemy", "uvicorn")
 
 
 @app.command()
@@ -27,13 +30,17 @@ def serve(
     ] = None,
     host: Annotated[str | None, typer.Option("--host", help="Address [127.0.0.1].")] = None,
     port: Annotated[int | None, typer.Option("--port", help="Port [8000].")] = None,
+    campaigns: Annotated[
+        list[Path] | None, typer.Option("--campaign", help="Campaign of labelling to serve.")
+    ] = None,
 ) -> None:
     """Answer by web page and REST API, with models that stay in memory."""
-    _require_server()
+    require("serve", NEEDED)
     from morphoscope.serve import load_settings
     from morphoscope.serve import serve as serve_models
 
-    serve_models(load_settings(settings, models=models, storage=storage, host=host, port=port))
+    changes = {"models": models, "campaigns": campaigns, "storage": storage}
+    serve_models(load_settings(settings, host=host, port=port, **changes))
 
 
 @app.command()
@@ -51,13 +58,20 @@ def token(
     print(f'for the settings:\n\n[[tokens]]\nname = {json.dumps(name)}\nsha256 = "{digest}"')
 
 
-def _require_server() -> None:
+def require(command: str, names: Sequence[str]) -> None:
+    """Refuse a command whose libraries are not installed.
+
+    Raises
+    ------
+    MissingDependencyError
+        One of them is absent.
+    """
     import importlib.util
 
     from morphoscope.errors import MissingDependencyError
 
-    absent = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    absent = [name for name in names if importlib.util.find_spec(name) is None]
     if absent:
         raise MissingDependencyError(
-            f"serve needs {', '.join(absent)}", do="pip install 'morphoscope[serve]'"
+            f"{command} needs {', '.join(absent)}", do="pip install 'morphoscope[serve]'"
         )

@@ -12,7 +12,8 @@ from morphoscope.errors import StoreError
 from morphoscope.familiarity.descriptors import VERSION, describe
 from morphoscope.familiarity.mixture import Mixture, fit_mixture
 
-__all__ = ["FLAGGED", "distances", "familiarity", "fit_familiarity", "known_version"]
+__all__ = ["FLAGGED", "deviations", "distances", "familiarity", "fit_familiarity"]
+__all__ += ["known_version", "usual_deviations"]
 
 Floats = NDArray[np.float64]
 
@@ -131,6 +132,22 @@ def distances(descriptors: Floats, found: dict[str, Any]) -> Floats:
     The square is the fall of the logarithm of the density from its peak, times two, a descriptor:
     the mean of squared deviations in units of the standard deviation, of a single Gaussian.
     """
+    points = deviations(descriptors, found)
+    size = int(found["size"])
+    mixture = _mixture(found, size)
+    density = mixture.log_density(points)
+    fall = np.maximum(mixture.peaks.max() - density, 0)
+    return np.asarray(np.sqrt(2 * fall / size))
+
+
+def deviations(descriptors: Floats, found: dict[str, Any]) -> Floats:
+    """Each descriptor ``(n, d)`` minus its median over the training images, over its spread there.
+
+    Raises
+    ------
+    StoreError
+        The images have another shape than those of training.
+    """
     size = int(found["size"])
     if descriptors.shape[1:] != (size,):
         raise StoreError(
@@ -139,10 +156,13 @@ def distances(descriptors: Floats, found: dict[str, Any]) -> Floats:
             do="prepare them as those",
         )
     centre, scale = (_unpacked(found[name], "<f4") for name in ("centre", "scale"))
-    mixture = _mixture(found, size)
-    density = mixture.log_density(_standardised(descriptors, centre, scale))
-    fall = np.maximum(mixture.peaks.max() - density, 0)
-    return np.asarray(np.sqrt(2 * fall / size))
+    return _standardised(descriptors, centre, scale)
+
+
+def usual_deviations(found: dict[str, Any]) -> Floats:
+    """Mean of each of `deviations` over the training images ``(d,)``."""
+    mixture = _mixture(found, int(found["size"]))
+    return np.asarray(np.exp(mixture.log_weights) @ mixture.means)
 
 
 def known_version(found: dict[str, Any]) -> bool:

@@ -16,6 +16,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from morphoscope.errors import MissingDependencyError, RecipeError, WeightsError
+from morphoscope.networks.continued import Continued, open_continued
 from morphoscope.networks.timm_encoder import PREFIX, timm_family
 from morphoscope.networks.timm_names import FAMILIES, Family
 from morphoscope.recipe import TrainSettings
@@ -107,8 +108,8 @@ class Weights:
         return levels[0], levels[1]
 
     @torch.no_grad()
-    def fill(self, network: nn.Module) -> None:
-        """Copy the weights into ``features``; ``head`` stays as it is.
+    def fill(self, network: nn.Module, member: int | None = None) -> None:
+        """Copy the weights into ``features``; ``head`` stays as it is. All members begin alike.
 
         Raises
         ------
@@ -160,8 +161,17 @@ class Weights:
             )
 
 
-def open_weights(settings: TrainSettings) -> Weights | None:
+def open_weights(
+    settings: TrainSettings, classes: Sequence[str] = ()
+) -> Weights | Continued | None:
     """Read the weights that a training begins with; ``None`` for random ones.
+
+    Parameters
+    ----------
+    settings
+        Of one kind of network.
+    classes
+        Those that will be taught, which a whole model must answer; empty: not known yet.
 
     Raises
     ------
@@ -183,6 +193,8 @@ def open_weights(settings: TrainSettings) -> Weights | None:
         return None
     if settings.weights != IMAGENET:
         path = Path(settings.weights).expanduser()
+        if path.is_dir():
+            return open_continued(path, settings, classes)
         content = _read(path)
         tensors = _parse(path, content)
         if any(name.startswith(OWN) for name in tensors):

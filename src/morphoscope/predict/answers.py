@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from morphoscope.bundle import Bundle, open_bundle
@@ -20,7 +21,7 @@ from morphoscope.prepare.shards import size_name
 from morphoscope.recipe import CleanSettings, PrepareSettings
 from morphoscope.streaming import MISSING, Rows, flag_of
 
-__all__ = ["answer", "trained_sizes"]
+__all__ = ["answer", "opened", "read_images", "said", "trained_sizes"]
 
 BLANK = "blank"
 LIMITS = CleanSettings()
@@ -45,15 +46,32 @@ def answer(files: tuple[str | None, ...], *, folder: str, model: str, threads: i
         answer (``good``), and how many of those a size that the model was not trained on
         (``other_size``).
     """
-    bundle = _opened(folder, model, threads)
-    prepared = [_prepare(file, bundle.preparation) for file in files]
-    flags = [image if isinstance(image, str) else None for image in prepared]
-    good = np.array([flag is None for flag in flags])
-    images = _stacked(bundle, [image for image in prepared if not isinstance(image, str)])
+    bundle = opened(folder, model, threads)
+    images, flags = read_images(files, bundle)
     seen = [file for file, flag in zip(files, flags, strict=True) if file and flag is None]
     noted = {"good": len(seen), "other_size": _other_size(seen, trained_sizes(bundle))}
-    columns = columns_of(bundle, _ask(bundle, images, good), good, _unlike(bundle, images, good))
-    return Rows(columns, flags, noted)
+    return Rows(said(bundle, images, flags), flags, noted)
+
+
+def read_images(
+    files: tuple[str | None, ...], bundle: Bundle
+) -> tuple[NDArray[Any], list[str | None]]:
+    """Prepared images of those files that can be used, and a flag or None for each of all."""
+    prepared = [_prepare(file, bundle.preparation) for file in files]
+    flags = [image if isinstance(image, str) else None for image in prepared]
+    return _stacked(bundle, [image for image in prepared if not isinstance(image, str)]), flags
+
+
+def said(bundle: Bundle, images: NDArray[Any], flags: list[str | None]) -> dict[str, pa.Array]:
+    """Columns of `columns_of` for inputs of which those without a flag have an image."""
+    good = np.array([flag is None for flag in flags])
+    return columns_of(bundle, _ask(bundle, images, good), good, _unlike(bundle, images, good))
+
+
+@functools.lru_cache(maxsize=1)
+def opened(folder: str, model: str, threads: int) -> Bundle:
+    """Bundle of a worker, kept from chunk to chunk; another id under the same path is another."""
+    return open_bundle(folder, threads=threads)
 
 
 def trained_sizes(bundle: Bundle) -> dict[str, int]:
@@ -97,12 +115,6 @@ def _other_size(files: list[str], known: dict[str, int]) -> int:
         with suppress(ImageError):
             other += size_name(*image_size(file)) not in known
     return other
-
-
-@functools.lru_cache(maxsize=1)
-def _opened(folder: str, model: str, threads: int) -> Bundle:
-    """Bundle of a worker, kept from chunk to chunk; another id under the same path is another."""
-    return open_bundle(folder, threads=threads)
 
 
 def _prepare(file: str | None, settings: PrepareSettings) -> NDArray[Any] | str:

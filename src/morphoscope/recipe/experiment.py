@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import Field, ValidationError, model_validator
 
 from morphoscope.errors import RecipeError
 from morphoscope.recipe.data import (
@@ -20,6 +17,7 @@ from morphoscope.recipe.data import (
     SimulateSettings,
     SplitSettings,
 )
+from morphoscope.recipe.explaining import explain
 from morphoscope.recipe.model import (
     IMAGENET,
     AugmentSettings,
@@ -124,7 +122,7 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
         return Recipe.model_validate(values)
     except ValidationError as error:
         do = f"mend {_culprits(error, changes, path)}"
-        raise RecipeError(_explain(error), do=do, path=str(path)) from error
+        raise RecipeError(explain(error, Recipe), do=do, path=str(path)) from error
 
 
 def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
@@ -147,7 +145,7 @@ def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise RecipeError(_explain(error), do=f"mend {', '.join(changes)}") from error
+        raise RecipeError(explain(error, Recipe), do=f"mend {', '.join(changes)}") from error
 
 
 def _name_files(values: dict[str, Any], folder: Path) -> None:
@@ -228,39 +226,3 @@ def _culprits(error: ValidationError, changes: list[str], path: Path) -> str:
         change = next(named, None)
         found.append(f"--set {change}" if change else str(path))
     return " and ".join(dict.fromkeys(found))
-
-
-def _explain(error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors(include_url=False):
-        place = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"there is no setting '{place}'{_nearest(problem['loc'])}")
-        elif problem["type"] == "value_error" and isinstance(problem["input"], dict):
-            lines.append(f"{place or 'the recipe'}: {problem['msg'].removeprefix('Value error, ')}")
-        elif problem["type"] == "missing":
-            lines.append(f"setting '{place}' is missing")
-        else:
-            near = _nearest_choice(problem) if problem["type"] == "literal_error" else ""
-            lines.append(f"'{place}' is {problem['input']!r}: {problem['msg']}{near}")
-    return "; ".join(lines)
-
-
-def _nearest_choice(problem: ErrorDetails) -> str:
-    choices = re.findall(r"'([^']*)'", problem.get("ctx", {}).get("expected", ""))
-    near = difflib.get_close_matches(str(problem["input"]), choices, n=1, cutoff=0.4)
-    return f", did you mean '{near[0]}'?" if near else ""
-
-
-def _nearest(location: tuple[int | str, ...]) -> str:
-    known: list[str] = []
-    model: Any = Recipe
-    for part in location[:-1]:
-        fields = getattr(model, "model_fields", {})
-        if part in fields:
-            arguments = getattr(fields[part].annotation, "__args__", ())
-            model = arguments[-1] if arguments else fields[part].annotation
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        known = list(model.model_fields)
-    near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
-    return f", did you mean '{near[0]}'?" if near else f" (there are: {', '.join(known)})"

@@ -78,7 +78,8 @@ class TrainSettings(Section):
         "",
         description="Weights to begin with: `imagenet`, as a package brings them for the "
         "EfficientNets, or a safetensors file of a timm encoder or of the model of another run "
-        "(`train/model/weights.safetensors`); empty: random ones. A path in the "
+        "(`train/model/weights.safetensors`); empty: random ones. The folder `train/model` of a "
+        "run: each network goes on from one of that model, with its head. A path in the "
         "recipe is relative to the recipe, one after `--set` to the working directory.",
     )
     tuned: Literal["all", "last", "head"] = Field(

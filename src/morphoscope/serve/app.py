@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from morphoscope import __version__
 from morphoscope.errors import MorphoscopeError, OverloadError
 from morphoscope.serve.api import ROUTERS, problem_of, register
+from morphoscope.serve.label_pages import label_routes
 from morphoscope.serve.limits import (
     LOCAL_NAMES,
     SecurityHeaders,
@@ -68,7 +69,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     app.state.service = service
     for router in ROUTERS:
         app.include_router(router)
-    app.router.routes.extend(page_routes())
+    app.router.routes.extend([*page_routes(), *label_routes()])
     register(app)
     app.add_middleware(UploadLimit, largest=settings.upload_bytes)
     if is_here(settings.host):

@@ -23,7 +23,8 @@ from morphoscope.recipe import PrepareSettings
 from morphoscope.serve.archives.unpacking import unpacked
 from morphoscope.streaming import flag_of
 
-__all__ = ["HERE", "Incoming", "Placement", "measured", "picture", "placed", "prepared", "receive"]
+__all__ = ["HERE", "Incoming", "Placement", "encoded", "measured", "picture", "placed", "prepared"]
+__all__ += ["receive"]
 
 Pixels = NDArray[Any]
 FORMATS = (
@@ -230,11 +231,14 @@ def measured(path: Path, placement: Placement) -> Shape:
 
 def picture(path: Path, placement: Placement) -> bytes:
     """JPEG of an image as it was asked about, at most `SHOWN` pixels a side."""
+    pixels = read_image(str(path))
+    return encoded(pixels if placement == HERE else placed(pixels, placement))
+
+
+def encoded(pixels: Pixels) -> bytes:
+    """JPEG of pixels (ny, nx, channel), at most `SHOWN` a side; calibrated bands are stretched."""
     import simplejpeg
 
-    pixels = read_image(str(path))
-    if placement != HERE:
-        pixels = placed(pixels, placement)
     shown = pixels if pixels.dtype == np.uint8 else _stretched(pixels)
     shrink = SHOWN / max(shown.shape[:2])
     if shrink < 1:

@@ -17,7 +17,7 @@ from starlette.types import Scope
 from morphoscope.serve import page_words as words
 from morphoscope.serve.page_api import api_routes
 
-__all__ = ["error_page", "page_routes"]
+__all__ = ["error_page", "page", "page_routes"]
 
 HERE = Path(__file__).parent
 ALARM_STATES = ("open", "seen")
@@ -89,13 +89,13 @@ def error_page(
     except ValueError:
         title = "Error"
     facts = {"found": found, "expected": expected, "do": do or DO.get(status, "")}
-    return _page(request, "error.html", "", status=status, code=status, title=title, **facts)
+    return page(request, "error.html", "", status=status, code=status, title=title, **facts)
 
 
 def evaluate(request: Request) -> Response:
     """One image, from a file or the sky, and what the models say."""
     service = request.app.state.service
-    return _page(
+    return page(
         request,
         "evaluate.html",
         "/api/v1/models",
@@ -112,7 +112,7 @@ def result(request: Request) -> Response:
         answer = request.app.state.service.result(name)
     except KeyError as error:
         return _unknown(request, error, f"There is no kept answer {name}.")
-    return _page(request, "result.html", f"/api/v1/results/{name}", answer=answer, id=name)
+    return page(request, "result.html", f"/api/v1/results/{name}", answer=answer, id=name)
 
 
 def jobs(request: Request) -> Response:
@@ -122,7 +122,7 @@ def jobs(request: Request) -> Response:
     """
     service = request.app.state.service
     facts = {"models": service.models(), "surveys": service.surveys(), "limits": service.limits()}
-    return _page(request, "jobs.html", "/api/v1/jobs", **facts)
+    return page(request, "jobs.html", "/api/v1/jobs", **facts)
 
 
 def job(request: Request) -> Response:
@@ -132,13 +132,13 @@ def job(request: Request) -> Response:
         found = request.app.state.service.job(name)
     except KeyError as error:
         return _unknown(request, error, f"There is no job {name}.")
-    return _page(request, "job.html", f"/api/v1/jobs/{name}", job=found)
+    return page(request, "job.html", f"/api/v1/jobs/{name}", job=found)
 
 
 def models(request: Request) -> Response:
     """All models."""
     found = request.app.state.service.models()
-    return _page(request, "models.html", "/api/v1/models", models=found)
+    return page(request, "models.html", "/api/v1/models", models=found)
 
 
 def model(request: Request) -> Response:
@@ -147,7 +147,7 @@ def model(request: Request) -> Response:
     for one in request.app.state.service.models():
         if one["name"] == name:
             card = words.card_html(one["card"])
-            return _page(request, "model.html", f"/api/v1/models/{name}", model=one, card=card)
+            return page(request, "model.html", f"/api/v1/models/{name}", model=one, card=card)
     return _unknown(request, KeyError(name), f"There is no model {name}.")
 
 
@@ -160,13 +160,13 @@ def alarms(request: Request) -> Response:
     if state not in ALARM_STATES:
         return error_page(request, 404, f"There is no list of alarms called {state}.")
     query = f"/api/v1/alarms?state={state}"
-    return _page(request, "alarms.html", query, state=state, states=ALARM_STATES)
+    return page(request, "alarms.html", query, state=state, states=ALARM_STATES)
 
 
 def documentation(request: Request) -> Response:
     """The API, from the document that describes it to programs."""
     groups = api_routes(request.app.openapi(), str(request.base_url).rstrip("/"))
-    return _page(request, "api.html", "/api/v1/openapi.json", groups=groups)
+    return page(request, "api.html", "/api/v1/openapi.json", groups=groups)
 
 
 def _unknown(request: Request, error: KeyError, found: str) -> HTMLResponse:
@@ -175,7 +175,7 @@ def _unknown(request: Request, error: KeyError, found: str) -> HTMLResponse:
     return error_page(request, 404, found, **said)
 
 
-def _page(
+def page(
     request: Request, template: str, twin: str, *, status: int = 200, **facts: Any
 ) -> HTMLResponse:
     """A filled template; ``twin`` is the address of the same as JSON, empty where there is none."""
@@ -185,6 +185,7 @@ def _page(
         "twin": twin,
         "version": service.version(),
         "needs_token": service.needs_token(),
+        "campaigns": bool(getattr(service, "campaigns", {})),
     }
     text = _environment().get_template(template).render(facts)
     return HTMLResponse(text, status)

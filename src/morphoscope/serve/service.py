@@ -16,6 +16,7 @@ from morphoscope.errors import MorphoscopeError, RequestError
 from morphoscope.serve.archives import Archives, Cutout
 from morphoscope.serve.asking import Asker, Options
 from morphoscope.serve.columns import flat
+from morphoscope.serve.desks import open_campaigns
 from morphoscope.serve.intake import HERE, Incoming, Placement, picture, receive
 from morphoscope.serve.jobs import Runner
 from morphoscope.serve.limits import Limiter
@@ -33,6 +34,8 @@ SURVEYS = (
     {"key": "sdss", "title": "SDSS"},
     {"key": "hips", "title": "DSS2 (HiPS)"},
 )
+# Tries to sign in from one address: a class behind one, but nobody who guesses.
+SIGN_INS_PER_S, SIGN_INS = 0.5, 60
 FORGET_EVERY_S = 3600.0
 # Uploads under work at once for each that a thread can decode: more would only fill the disk.
 DECODERS = max(2, os.cpu_count() or 2)
@@ -79,10 +82,12 @@ class Service:
             seen=self.metrics.batched,
         )
         self.limiter = Limiter(settings.rate_per_s, settings.burst)
+        self.doors = Limiter(SIGN_INS_PER_S, SIGN_INS)
         self.threads = ThreadPoolExecutor(DECODERS, "images")
         self.asker = Asker(self.threads)
         self.archives = Archives(settings.archives, settings.storage)
         self.runner = Runner(self.store, self.row)
+        self.campaigns = open_campaigns(settings.campaigns)
         self.ready = False
 
     @contextlib.asynccontextmanager
@@ -104,6 +109,8 @@ class Service:
             await asyncio.to_thread(self.shelf.close)
             self.threads.shutdown(wait=False, cancel_futures=True)
             self.store.close()
+            for counter in self.campaigns.values():
+                counter.desk.close()
 
     async def _watch(self) -> None:
         """Take new bundles in and old ones out."""
@@ -134,9 +141,15 @@ class Service:
         ImageError
             It is none, or too large.
         """
-        incoming = await self.asker.run(
-            lambda: receive(data, self.store.incoming, self.settings.pixels)
+        arriving = asyncio.ensure_future(
+            self.asker.run(lambda: receive(data, self.store.incoming, self.settings.pixels))
         )
+        try:
+            incoming = await asyncio.shield(arriving)
+        except asyncio.CancelledError:
+            # The thread goes on and writes the file for nobody.
+            arriving.add_done_callback(_discard)
+            raise
         try:
             yield Image(incoming, facts)
         finally:
@@ -267,6 +280,12 @@ class Service:
         """What a request may have."""
         names = ("upload_bytes", "pixels", "table_rows", "batch_files")
         return {name: int(getattr(self.settings, name)) for name in names}
+
+
+def _discard(arriving: asyncio.Future[Incoming]) -> None:
+    """Remove what arrived after whoever waited for it had gone."""
+    if not arriving.cancelled() and arriving.exception() is None:
+        arriving.result().path.unlink(missing_ok=True)
 
 
 def cutout_facts(cutout: Cutout) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from morphoscope.bundle import Precision
 from morphoscope.errors import RecipeError
+from morphoscope.recipe.tables import settings_tables
 from morphoscope.serve.archives import ArchiveSettings
 
 __all__ = ["ServeSettings", "Token", "describe_server", "load_settings"]
@@ -34,6 +35,9 @@ class ServeSettings(BaseModel):
 
     models: list[Path] = Field(
         [], description="Bundles, or folders of bundles; empty: the models that come along."
+    )
+    campaigns: list[Path] = Field(
+        [], description="Campaigns of labelling, as `morphoscope label new` sets them up."
     )
     storage: Path = Field(Path("serve-data"), description="The one folder that is written to.")
     database: str = Field("", description="SQLAlchemy URL; empty: SQLite in the storage folder.")
@@ -138,26 +142,10 @@ def load_settings(path: Path | None, **changes: Any) -> ServeSettings:
 
 def describe_server() -> str:
     """Markdown tables of the settings with their defaults."""
-    parts: list[tuple[str, type[BaseModel], tuple[str, ...]]] = [
-        ("", ServeSettings, ("tokens", "archives")),
-        ("`[[tokens]]`", Token, ()),
-        ("`[archives]`", ArchiveSettings, ()),
-    ]
-    text = []
-    for title, section, without in parts:
-        rows = [
-            f"| `{name}` | {_default(field)} | {field.description} |"
-            for name, field in section.model_fields.items()
-            if name not in without
+    return settings_tables(
+        [
+            ("", ServeSettings, ("tokens", "archives")),
+            ("`[[tokens]]`", Token, ()),
+            ("`[archives]`", ArchiveSettings, ()),
         ]
-        text += [title, "", "| setting | default | meaning |", "| --- | --- | --- |", *rows, ""]
-    return "\n".join(text).strip() + "\n"
-
-
-def _default(field: Any) -> str:
-    if field.is_required():
-        return ""
-    value = field.get_default(call_default_factory=True)
-    if isinstance(value, list):
-        return ", ".join(f"`{one}`" for one in value)
-    return f"`{value}`" if str(value) else ""
+    )

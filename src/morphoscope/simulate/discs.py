@@ -36,11 +36,19 @@ ARM_NUMBERS = {1: 0.05, 2: 0.55, 3: 0.2, 4: 0.14, 5: 0.06}
 
 
 def draw_disc(
-    rng: np.random.Generator, index: int, view: View, settings: SimulateSettings
+    rng: np.random.Generator,
+    index: int,
+    view: View,
+    settings: SimulateSettings,
+    inclination: float | None = None,
 ) -> Galaxy:
-    """Draw a disc whose type runs from 0, an S0, to 1, an Sd, and decides most of the rest."""
+    """Draw a disc whose type runs from 0, an S0, to 1, an Sd, and decides most of the rest.
+
+    An ``inclination`` (deg) that is given replaces the one that would be drawn; all else stays.
+    """
     stage = float(rng.beta(1.3, 1.1))
-    inclination = _inclination(rng, settings.inclination)
+    drawn = _inclination(rng, settings.inclination)
+    inclination = drawn if inclination is None else inclination
     radius = draw_radius(rng, view)
     bulge_fraction = min(float(rng.lognormal(math.log(0.02 + 0.33 * (1 - stage) ** 1.5), 0.5)), 0.7)
     low, high = INTRINSIC_AXIAL_RATIO

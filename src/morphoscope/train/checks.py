@@ -68,7 +68,7 @@ def _check_network(
     # Pairs of classes that nobody knows yet cannot be looked up.
     if classes or not augment.handed:
         refuse_labels_broken(settings, augment, classes)
-    start = open_weights(settings)
+    start = open_weights(settings, classes)
     # The meta device has shapes and no numbers; weights are tried on a network that has them.
     with torch.random.fork_rng(devices=[]), torch.device("cpu" if start else "meta"):
         number = max(2, len(classes))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from morphoscope.augment import handed_pairs
 from morphoscope.errors import RecipeError, TrainingError
+from morphoscope.networks.continued import Continued
 from morphoscope.networks.heads import Head
 from morphoscope.networks.model import shrunk
 from morphoscope.networks.pretrained import Weights, open_weights
@@ -64,7 +65,7 @@ class Plan:
     seed: int
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
-    start: Weights | None
+    start: Weights | Continued | None
     mean: Tensor
     std: Tensor
     handed: list[tuple[int, int]]
@@ -125,7 +126,7 @@ def make_plan(
     # A mirror shares a pair's images out evenly between the two.
     seen = np.maximum(1, (counts + counts[swap.numpy()]) // 2)
     device = device_of(settings)
-    start = open_weights(settings)
+    start = open_weights(settings, store.classes)
     channels = store.images.shape[1]
     lesson = Lesson(
         head=Head(len(store.classes), settings.angle if store.measures else ""),

@@ -133,7 +133,7 @@ def _begin(plan: Plan, member: int, path: Path) -> State:
         size=plan.store.images.shape[-1],
     )
     if plan.start is not None:
-        plan.start.fill(network)
+        plan.start.fill(network, member)
         freeze(network, plan.settings, plan.start.last)
     # Channels innermost: 1.04–1.3 times the images/s on the CPU in both precisions (one thread of
     # an AVX-512 EPYC, resnet18, resnet50 and alexnet at 64 and 128 pixels).

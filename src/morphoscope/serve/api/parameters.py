@@ -26,6 +26,7 @@ __all__ = [
     "count",
     "listed",
     "require_place",
+    "same_origin",
 ]
 
 # To find out what a model looked at takes as long as this many images, and more.
@@ -132,7 +133,7 @@ async def _owner(request: Request, service: Running) -> str:
     TokenError
         Nobody that may.
     """
-    _same_origin(request)
+    same_origin(request)
     tokens = service.settings.tokens
     name = token_name(request.headers.get("authorization", ""), tokens)
     if name is not None:
@@ -148,7 +149,7 @@ async def _owner(request: Request, service: Running) -> str:
     return HERE
 
 
-def _same_origin(request: Request) -> None:
+def same_origin(request: Request) -> None:
     """Refuse what another site's page sends through a person's browser."""
     origin = request.headers.get("origin")
     if origin and origin.split("://")[-1] != request.headers.get("host", ""):
@@ -176,7 +177,7 @@ async def _allowed(request: Request, service: Running) -> str:
 
 def count(request: Request, service: Service, n: int) -> str:
     """Count images of whoever asks; the name of the token, or the address."""
-    _same_origin(request)
+    same_origin(request)
     tokens = service.settings.tokens
     name = token_name(request.headers.get("authorization", ""), tokens) if tokens else None
     if name is not None or _local(request, service):

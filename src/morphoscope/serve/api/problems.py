@@ -13,14 +13,17 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from morphoscope.errors import (
+    CampaignError,
     CatalogueError,
     ImageError,
     MorphoscopeError,
     OverloadError,
+    PersonError,
     RequestError,
     ServiceError,
     TokenError,
     UnknownError,
+    VoteError,
 )
 from morphoscope.serve.archives import STATUS_OF_CODE
 from morphoscope.serve.limits import HEADERS
@@ -34,6 +37,9 @@ RETRY_S = 1
 # Status by the word of an error, before that of its class.
 CODES = {
     "not_an_image": 415,
+    **dict.fromkeys(("signed_out", "wrong_password", "unknown_link"), 401),
+    **dict.fromkeys(("name_taken", "last_coordinator"), 409),
+    **dict.fromkeys(("bad_name", "bad_password"), 422),
     **STATUS_OF_CODE,
 }
 CLASSES: tuple[tuple[type[MorphoscopeError], int, str], ...] = (
@@ -42,6 +48,9 @@ CLASSES: tuple[tuple[type[MorphoscopeError], int, str], ...] = (
     (RequestError, 400, "bad_request"),
     (TokenError, 401, "token"),
     (UnknownError, 404, "unknown"),
+    (PersonError, 403, "forbidden"),
+    (VoteError, 422, "bad_vote"),
+    (CampaignError, 409, "campaign"),
     (OverloadError, 503, "overload"),
     (ServiceError, 502, "archive"),
 )

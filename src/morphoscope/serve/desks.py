@@ -1,0 +1,155 @@
+"""The campaigns of a server: opened once, their galaxies and standards as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from morphoscope.errors import CampaignError, ImageError, UnknownError
+from morphoscope.images import read_image
+from morphoscope.label import Campaign, Desk, load_campaign
+from morphoscope.label.standards import Rows, read_standards, standard_file
+from morphoscope.label.trees import Tree
+from morphoscope.serve.intake import encoded
+
+__all__ = ["COLOUR", "Counter", "open_campaigns"]
+
+COLOUR = "colour"
+OF_PICTURES = (COLOUR, "red", "green", "blue")
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+REMEMBERED = 20_000
+API = "/api/v1/campaigns"
+
+
+class Counter:
+    """A campaign as the server shows it.
+
+    Parameters
+    ----------
+    campaign
+        What is asked.
+
+    Attributes
+    ----------
+    campaign, desk
+        What is asked, and where votes are counted.
+
+    Raises
+    ------
+    CampaignError
+        It has not been set up.
+    """
+
+    def __init__(self, campaign: Campaign) -> None:
+        self.campaign = campaign
+        self.desk = Desk(campaign)
+        self.galaxies = sum(one["state"] != "gold" for one in self.desk.subjects())
+
+    @cached_property
+    def standards(self) -> Rows:
+        """Images of each whole degree; none where questions are asked."""
+        return read_standards(self.campaign) if self.campaign.task == "inclination" else {}
+
+    def summary(self) -> dict[str, Any]:
+        """What a list of campaigns says of it."""
+        campaign = self.campaign
+        return {
+            "name": campaign.name,
+            "title": campaign.title or campaign.name,
+            "description": campaign.description,
+            "task": campaign.task,
+            "join": campaign.people.join,
+            "n": self.galaxies,
+            "links": {"self": f"{API}/{campaign.name}", "page": f"/label/{campaign.name}"},
+        }
+
+    def whole(self) -> dict[str, Any]:
+        """All that a page needs to ask people."""
+        reasons = [{"key": key, "text": text} for key, text in self.campaign.reasons.items()]
+        tree = self.desk.tree
+        return {
+            **self.summary(),
+            "reject": reasons,
+            "tree": _asked(tree) if tree else None,
+            "standards": self._rows() if self.standards else None,
+        }
+
+    def _rows(self) -> dict[str, Any]:
+        place = f"{API}/{self.campaign.name}/standards"
+        return {
+            "angles": sorted(self.standards),
+            "least": self.campaign.standards.least,
+            "images": {
+                str(angle): [f"{place}/{angle}/{k}" for k in range(len(files))]
+                for angle, files in sorted(self.standards.items())
+            },
+        }
+
+    def standard(self, angle: int, number: int) -> Path:
+        """File of a standard.
+
+        Raises
+        ------
+        UnknownError
+            There is none.
+        """
+        return standard_file(self.campaign, self.standards, angle, number)
+
+    def picture(self, subject: str, band: str) -> bytes:
+        """JPEG of a galaxy: in colour, or one band of it in grey.
+
+        Raises
+        ------
+        UnknownError
+            There is no such galaxy or band.
+        ImageError
+            Its file cannot be read any more.
+        """
+        file = self.desk.subject(subject)["file"]
+        known = bands_of(file)
+        if band not in known:
+            raise UnknownError(f"there is no band {band!r}", expected=f"one of {', '.join(known)}")
+        pixels = read_image(file)
+        if band != COLOUR:
+            pixels = pixels[..., known.index(band) - 1][..., None]
+        return encoded(pixels)
+
+
+def _asked(tree: Tree) -> dict[str, Any]:
+    questions = [one.model_dump() for one in tree.questions]
+    return {"title": tree.title, "first": tree.first, "questions": questions}
+
+
+@lru_cache(REMEMBERED)
+def bands_of(file: str) -> tuple[str, ...]:
+    """Ways to see an image: in colour, then each of its bands."""
+    if Path(file).suffix.lower() in PICTURES:
+        return OF_PICTURES
+    try:
+        n = np.shape(read_image(file))[2]
+    except (ImageError, OSError):
+        return (COLOUR,)
+    return (COLOUR, *(f"band {index + 1}" for index in range(n))) if n > 1 else (COLOUR,)
+
+
+def open_campaigns(files: Sequence[Path]) -> dict[str, Counter]:
+    """Open the campaigns that a server serves, by name.
+
+    Raises
+    ------
+    CampaignError
+        One is not valid or not set up, or two have one name.
+    """
+    counters: dict[str, Counter] = {}
+    for file in files:
+        campaign = load_campaign(file)
+        if campaign.name in counters:
+            raise CampaignError(
+                f"two campaigns are called {campaign.name!r}", do="name one of them anew"
+            )
+        counters[campaign.name] = Counter(campaign)
+    return counters

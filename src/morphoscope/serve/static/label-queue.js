@@ -1,0 +1,96 @@
+// The next galaxies, with their images, before they are wanted.
+
+import { label } from "./label-ask.js";
+import { image, inBand } from "./label-images.js";
+
+const AHEAD = 5;
+// Asked for again when so few are left: one request a few galaxies, not one each.
+const FEW = 3;
+const MOST_HELD = 50;
+const WAIT_MS = [1000, 20_000];
+
+export class Queue {
+  /**
+   * @param mode "queue" or "disputes"
+   * @param unsent ids of galaxies whose votes the server does not know yet
+   * @param band the band that is looked at
+   * @param changed called when there is news: galaxies, none, or no connection
+   */
+  constructor({ mode, unsent, band, changed }) {
+    Object.assign(this, { mode, unsent, band, changed, coming: [], shown: null, done: false, problem: null, left: null });
+    this.voted = new Set();
+    this.wait = WAIT_MS[0];
+    addEventListener("online", () => this.fill());
+  }
+
+  /** The next galaxy whose image is here, or null. */
+  take() {
+    const at = Math.max(0, this.coming.findIndex((one) => one.ready));
+    const subject = this.coming[at]?.ready ? this.coming.splice(at, 1)[0] : null;
+    this.shown = subject;
+    this.fill();
+    return subject;
+  }
+
+  /** What was shown comes again, after a galaxy whose vote was taken back. */
+  back(subject) {
+    if (subject) this.coming.unshift(subject);
+  }
+
+  drop(id) {
+    this.voted.add(id);
+    this.coming = this.coming.filter((one) => one.id !== id);
+  }
+
+  /** Galaxies that the server cannot know to be taken. */
+  held() {
+    return [...new Set([...this.coming.map((one) => one.id), this.shown?.id, ...this.unsent()].filter(Boolean))];
+  }
+
+  async fill() {
+    clearTimeout(this.timer);
+    if (this.filling || this.coming.length > FEW) return;
+    this.filling = true;
+    try {
+      const held = this.held().slice(0, MOST_HELD).map((id) => ["held", id]);
+      this.received(await label("/next", { query: [["n", AHEAD], ["mode", this.mode], ...held] }));
+    } catch (error) {
+      this.problem = error;
+      this.again(error);
+    } finally {
+      this.filling = false;
+    }
+    this.changed();
+  }
+
+  received({ subjects, left, done }) {
+    this.problem = null;
+    this.wait = WAIT_MS[0];
+    const known = new Set([...this.held(), ...this.voted]);
+    const fresh = subjects.filter((one) => !known.has(one.id));
+    Object.assign(this, { left, done: done || !subjects.length });
+    this.coming.push(...fresh);
+    fresh.forEach((one) => this.fetch(one));
+    if (!this.done && !this.coming.length) this.again({});
+  }
+
+  again(error) {
+    if (error.status === 401) return;
+    this.wait = Math.min(WAIT_MS[1], 2 * this.wait);
+    this.timer = setTimeout(() => this.fill(), this.wait * (0.75 + 0.5 * Math.random()));
+  }
+
+  async fetch(subject) {
+    try {
+      await image(inBand(subject, this.band()));
+      subject.ready = true;
+    } catch (error) {
+      this.problem = error;
+      // A file that is broken stays so: the next ones go on without it.
+      const broken = error.status >= 400 && error.status < 500;
+      if (broken) this.drop(subject.id);
+      else setTimeout(() => this.coming.includes(subject) && this.fetch(subject), 3000);
+    }
+    this.changed();
+  }
+}
