@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -114,7 +115,7 @@ def test_called_again_it_does_nothing_anew(
 
 
 def test_a_model_of_other_classes_or_networks_is_no_beginning(
-    old_run: Path, recipe: Recipe
+    old_run: Path, recipe: Recipe, tmp_path: Path
 ) -> None:
     model = str(old_run / "train/model")
     train = changed(recipe, {"train.weights": model}).train
@@ -125,8 +126,9 @@ def test_a_model_of_other_classes_or_networks_is_no_beginning(
     more = open_weights(train)
     with pytest.raises(WeightsError, match="network 2 of"):
         more.fill(load_model(old_run / "train/model").members[0], 2)
+    shutil.copy(old_run / "train/model/model.json", tmp_path)
     with pytest.raises(WeightsError, match="no whole model"):
-        open_weights(train.model_copy(update={"weights": str(old_run)}))
+        open_weights(train.model_copy(update={"weights": str(tmp_path)}))
     options = {"classes": [], "channels": 3, "size": 32}
     check_settings(train, recipe.augment, recipe.balance, **options)
 

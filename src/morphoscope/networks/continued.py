@@ -18,7 +18,7 @@ from morphoscope.networks.timm_names import FAMILIES
 from morphoscope.provenance import file_digest
 from morphoscope.recipe import TrainSettings
 
-__all__ = ["Continued", "open_continued"]
+__all__ = ["DESCRIPTION", "Continued", "open_continued"]
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
 # What must be alike for the weights of one network to be those of another.

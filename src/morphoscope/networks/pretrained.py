@@ -16,7 +16,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from morphoscope.errors import MissingDependencyError, RecipeError, WeightsError
-from morphoscope.networks.continued import Continued, open_continued
+from morphoscope.networks.continued import DESCRIPTION, Continued, open_continued
 from morphoscope.networks.timm_encoder import PREFIX, timm_family
 from morphoscope.networks.timm_names import FAMILIES, Family
 from morphoscope.recipe import TrainSettings
@@ -193,7 +193,7 @@ def open_weights(
         return None
     if settings.weights != IMAGENET:
         path = Path(settings.weights).expanduser()
-        if path.is_dir():
+        if (path / DESCRIPTION).is_file():
             return open_continued(path, settings, classes)
         content = _read(path)
         tensors = _parse(path, content)

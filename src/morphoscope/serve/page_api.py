@@ -18,6 +18,7 @@ SAMPLES: dict[str, str] = {
     "id": "ID",
     "file": "@galaxy.jpg",
     "state": "seen",
+    "X-Morphoscope": "label",
 }
 # A file of these routes is not an image.
 TABLES = ("/jobs",)
@@ -67,7 +68,7 @@ def _route(
             **_kind(document, one.get("schema", {})),
         }
         for one in listed
-        if one["in"] in ("path", "query")
+        if one["in"] in ("path", "query", "header")
     ]
     body, form = _body(document, operation.get("requestBody", {}))
     return {
@@ -153,6 +154,9 @@ def _example(
         if one["where"] == "path":
             address = address.replace(f"{{{one['name']}}}", SAMPLES["id"])
     words = ["curl", *(["-X", method.upper()] if method not in ("get", "post") else [])]
+    for one in parameters:
+        if one["where"] == "header":
+            words += ["-H", f"{one['name']}: {_sample(one, path)}"]
     if form:
         words += [w for p in body if p["needed"] for w in ("-F", f"{p['name']}={_sample(p, path)}")]
     elif body:

@@ -85,11 +85,13 @@ Coordinating = Annotated[Person, Depends(_coordinating)]
 
 async def _meant(
     request: Request,
-    x_morphoscope: Annotated[str, Header(description="`label`, in all that writes.")] = "",
+    meant: Annotated[
+        str, Header(alias="X-Morphoscope", description="`label`, in all that writes.")
+    ] = "",
 ) -> None:
     """Refuse what another site could make a browser send: it cannot set a header of its own."""
     same_origin(request)
-    if x_morphoscope != HEADER:
+    if meant != HEADER:
         raise PersonError(
             "the request does not come from a page of this server",
             code="cross_site",

@@ -41,7 +41,7 @@ function drawAgreement({ pair_rms_deg: rms, alpha = [], differences = [] } = {})
   const said = [];
   if (rms) {
     const span = known(rms.low) && known(rms.high) ? ` (95 %: ${number(rms.low)}–${number(rms.high, 1, "°")})` : "";
-    said.push(html("p", {}, html("b", {}, number(rms.value, 1, "°")), ` root mean square difference of two people’s angles${span}, n = ${many(rms.n)} pairs.`));
+    said.push(html("p", {}, html("b", {}, number(rms.value, 1, "°")), ` root mean square difference of two people’s angles${span}, ${many(rms.n)} galaxies with two votes or more.`));
   }
   if (differences.length) said.push(html("figure", {}, columns(differences, { label: "Differences of pairs", axis: "difference of two people (deg)" })));
   const rows = alpha.map((one) => ({ name: plain(one.question), value: one.value, n: one.n }));
