@@ -24,7 +24,8 @@ from morphoscope.split import SPLITS
 
 __all__ = ["retrain"]
 
-DATA, GIVEN = "data/catalogue.parquet", "data/split.csv"
+# Beside the catalogue the division would count as data, which it is made from.
+DATA, GIVEN = "data/catalogue.parquet", "division.csv"
 TOLD, COMPARED = "retrained.json", "comparison.json"
 
 
