@@ -51,10 +51,10 @@ def test_an_inclination_makes_a_disc_and_a_reason_another_class(
 ) -> None:
     frame = sky.select("id_str", "file_loc").with_columns(
         pl.Series("angle", [10.0, None, 80.0, None, None, 45.0]),
-        pl.Series("why", [None, "not_disc", None, "trail", None, None]),
+        pl.Series("reason", [None, "not_disc", None, "trail", None, None]),
     )
     table = written(tmp_path / "t.csv", frame)
-    found = read_new_labels(Source(table, "angle", reject="why"), CLASSES, "inclination")
+    found = read_new_labels(Source(table, "angle", reject="reason"), CLASSES, "inclination")
     assert found.frame["label"].to_list() == ["disc", "not_disc", "disc", "disc"]
     assert found.frame["inclination"].to_list() == [10, None, 80, 45]
     assert sum(found.left_out.values()) == 2

@@ -14,6 +14,8 @@ from morphoscope.cli.servers import require
 if TYPE_CHECKING:
     from morphoscope.label import Desk
 
+__all__ = ["label", "open_desk"]
+
 NEEDED = ("argon2", "sqlalchemy")
 File = Annotated[Path, typer.Argument(metavar="CAMPAIGN", help="Campaign, a TOML file.")]
 SERVER = "http://127.0.0.1:8000"
@@ -91,7 +93,7 @@ def invite(
     """Make a link that lets one person in."""
     from morphoscope.label.people import LINK_DAYS
 
-    desk = _open(file)
+    desk = open_desk(file)
     token = desk.people.invite(role.value, name)
     print(_address(server.rstrip("/"), desk.campaign.name, token))
     print(f"for one {role.value}, {LINK_DAYS} days")
@@ -102,7 +104,7 @@ def status(file: File) -> None:
     """Say how far a campaign is."""
     from morphoscope.label.progress import progress
 
-    found = progress(_open(file))
+    found = progress(open_desk(file))
     print(
         f"{found['done']:,} of {found['n']:,} galaxies done, {found['disputed']:,} disputed, "
         f"{found['votes']:,} votes of {found['people']:,} people"
@@ -119,7 +121,7 @@ def export(
     """Write what people agree on, and every single vote."""
     from morphoscope.label.export import export as write
 
-    for path, rows in write(_open(file), out).items():
+    for path, rows in write(open_desk(file), out).items():
         print(f"{path}: {rows:,} rows")
 
 
@@ -131,7 +133,7 @@ def backup(
     """Write a campaign's people and votes into one file; it may be served meanwhile."""
     from morphoscope.label.backup import back_up
 
-    print(f"{out}: {back_up(_open(file), out):,} votes")
+    print(f"{out}: {back_up(open_desk(file), out):,} votes")
 
 
 @label.command()
@@ -147,7 +149,8 @@ def restore(
     print(f"{file}: {fill(load_campaign(file), backup):,} votes")
 
 
-def _open(file: Path) -> Desk:
+def open_desk(file: Path) -> Desk:
+    """Open a campaign that has been set up."""
     require("label", NEEDED)
     from morphoscope.label import Desk, load_campaign
 

@@ -83,8 +83,17 @@ def fitness(
 @app.command()
 def retrain(
     recipe: RecipeArgument,
-    labels: Annotated[Path, typer.Option("--labels", help="Table of new labels.")],
-    column: Annotated[str, typer.Option("--column", help="Its column of labels.")],
+    labels: Annotated[Path | None, typer.Option("--labels", help="Table of new labels.")] = None,
+    campaign: Annotated[
+        Path | None,
+        typer.Option("--campaign", help="Campaign whose finished galaxies are the new labels."),
+    ] = None,
+    column: Annotated[
+        str,
+        typer.Option(
+            "--column", help="Column of labels; of a campaign's tree the question [its first]."
+        ),
+    ] = "",
     reject: Annotated[
         str, typer.Option("--reject", help="Its column of classes beside inclinations.")
     ] = "",
@@ -117,7 +126,13 @@ def retrain(
     from morphoscope.retraining import retrain as retrain_model
     from morphoscope.retraining.labels import Source
 
+    if (labels is None) == (campaign is None):
+        misuse("name the new labels: either --labels TABLE or --campaign CAMPAIGN")
     loaded, usual = load(recipe, "", changes, None)
+    if campaign is not None:
+        labels, column, reject = _lesson(campaign, column)
+    if labels is None or not column:
+        misuse("--labels needs --column, the column of labels")
     source = Source(
         labels, column, reject, id_column, file_column, images, means=_pairs(means) or None
     )
@@ -158,3 +173,13 @@ def _pairs(means: list[str]) -> dict[str, str]:
             misuse(f"--as {text}: expected LABEL=CLASS")
         pairs[label] = name
     return pairs
+
+
+def _lesson(campaign: Path, question: str) -> tuple[Path, str, str]:
+    """Table of what people have settled, its column of labels, and that of classes beside them."""
+    from morphoscope.cli.desks import open_desk
+    from morphoscope.label.learning import write_lesson
+
+    lesson = write_lesson(open_desk(campaign), question)
+    print(f"{lesson.table}: {lesson.galaxies:,} galaxies")
+    return lesson.table, lesson.column, lesson.reject

@@ -244,6 +244,12 @@ class People:
             rows = link.execute(asked).mappings().all()
         return [{key: row[key] for key in row if key != "person"} for row in rows]
 
+    def counted(self, id_: str) -> int:
+        """How many votes of somebody count."""
+        asked = sa.select(sa.func.count()).where(VOTES.c.person == id_, ~VOTES.c.withdrawn)
+        with self.database.reading() as link:
+            return int(link.execute(asked).scalar_one())
+
     def _enter(self, link: sa.Connection, person: Person) -> Entry:
         token = secrets.token_urlsafe(TOKEN_BYTES)
         until = now() + datetime.timedelta(days=self.campaign.people.session_days)

@@ -91,8 +91,8 @@ def read_new_labels(source: Source, classes: Sequence[str], task: str) -> NewLab
     """
     settings = _settings(source)
     acquired = read_beside_table(settings, source.table.expanduser().absolute())
-    frame = acquired.frame
     wanted = (source.column, *([source.reject] if source.reject else []))
+    frame = _under_own_names(acquired.frame, wanted)
     require_columns(frame, wanted, where=source.table.name)
     labels = _inclined(frame, source, classes) if task == "inclination" else _named(frame, source)
     frame = frame.select("id_str", "file_loc", "ra", "dec").hstack(labels)
@@ -100,6 +100,16 @@ def read_new_labels(source: Source, classes: Sequence[str], task: str) -> NewLab
     _require_any(frame, known, source, classes, len(acquired.rejects))
     counts = _counts(acquired.rejects) | _no_class(frame.filter(~known)["label"])
     return NewLabels(frame.filter(known), file_digest(source.table.expanduser()), counts)
+
+
+def _under_own_names(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Undo the renaming of columns whose names reading a source needs for itself."""
+    taken = {
+        f"{name}_source": name
+        for name in names
+        if name not in frame.columns and f"{name}_source" in frame.columns
+    }
+    return frame.rename(taken)
 
 
 def _settings(source: Source) -> AcquireSettings:

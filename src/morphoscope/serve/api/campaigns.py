@@ -115,7 +115,8 @@ async def sign_out(counter: Desks, request: Request, response: Response) -> dict
 async def my_data(counter: Desks, person: Taking) -> Any:
     """All that is stored of whoever asks."""
     votes = await run_sync(counter.desk.people.votes_of, person.id)
-    return {"person": person_part(person, len(votes)), "votes": votes}
+    counted = sum(not vote["withdrawn"] for vote in votes)
+    return {"person": person_part(person, counted), "votes": votes}
 
 
 @router.post(
@@ -221,8 +222,7 @@ def person_part(person: Person, votes: int) -> dict[str, Any]:
 async def _me(counter: Counter, person: Person | None) -> dict[str, Any]:
     part = None
     if person is not None:
-        votes = await run_sync(counter.desk.people.votes_of, person.id)
-        part = person_part(person, sum(not vote["withdrawn"] for vote in votes))
+        part = person_part(person, await run_sync(counter.desk.people.counted, person.id))
     return {"person": part, "join": counter.campaign.people.join}
 
 

@@ -76,8 +76,7 @@ def _people(counter: Counter) -> list[dict[str, Any]]:
 async def change(counter: Desks, person: Coordinating, id: str, sent: Change) -> Any:  # noqa: A002
     """Give somebody another role."""
     changed = await run_sync(counter.desk.people.promote, id, sent.role)
-    votes = await run_sync(counter.desk.people.votes_of, id)
-    return person_part(changed, sum(not vote["withdrawn"] for vote in votes))
+    return person_part(changed, await run_sync(counter.desk.people.counted, id))
 
 
 @router.post(
