@@ -63,6 +63,11 @@ def test_a_vote_is_counted_once_however_often_it_is_sent(make_desk: MakeDesk) ->
         (vote("g00", {}), "no content"),
         (vote("g00", {"inclination": 1}) | {"note": "x" * 501}, "500"),
         (vote("g00", {"inclination": 1}) | {"seconds": -1}, "number of 0 or more"),
+        (vote("g00", {"inclination": 1}) | {"seconds": 10**400}, "number of 0 or more"),
+        (vote("g00", {"inclination": 10**400}), "0 to 90"),
+        (vote("g00\0", {"inclination": 1}), "no galaxy"),
+        (vote("g00\ud83d", {"inclination": 1}), "no galaxy"),
+        (vote("g00", {"inclination": 1}, "half-\ud83d"), "no key"),
     ],
 )
 def test_bad_votes_are_refused_and_keep_no_other_back(
@@ -75,6 +80,15 @@ def test_bad_votes_are_refused_and_keep_no_other_back(
     assert told in str(bad.error)
     assert good.state == "counted"
     assert len(desk.votes()) == 1
+
+
+def test_what_no_database_keeps_is_left_out_of_a_note(make_desk: MakeDesk) -> None:
+    desk = make_desk()
+    (ann,) = volunteers(desk, 1)
+    sent = tilted("g00", 60) | {"note": "a\0b\ud83d", "made": "at\0noon\ud83d"}
+    assert said(desk, ann, sent) == ["counted"]
+    (kept,) = desk.votes()
+    assert (kept["note"], kept["made"]) == ("ab?", "atnoon?")
 
 
 def test_an_undone_vote_counts_no_more_and_the_galaxy_can_be_voted_on_again(

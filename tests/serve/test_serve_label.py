@@ -212,6 +212,20 @@ def test_another_site_cannot_vote_for_people(desk: Any) -> None:
     assert desk.get(f"{API}/campaigns/tilts/me").json()["person"]["votes"] == 0
 
 
+def test_while_the_database_is_away_no_vote_is_refused(desk: Any) -> None:
+    join(desk, "Ann")
+    counter = desk.app.state.service.campaigns["tilts"]
+    folder = counter.campaign.folder
+    counter.desk.close()
+    away = folder.rename(folder.with_name("away"))
+    sent = {"votes": [tilt("g0", 60)]}
+    reply = desk.post(f"{API}/campaigns/tilts/votes", json=sent)
+    # The pages drop votes that are refused with 4xx, and send others again.
+    assert (reply.status_code, reply.json()["error"]["code"]) == (503, "database")
+    away.rename(folder)
+    assert [one["state"] for one in send(desk, *sent["votes"])] == ["counted"]
+
+
 COORDINATORS = ("statistics", "people", "export/labels", "export/votes")
 
 

@@ -13,7 +13,7 @@ from morphoscope.label.campaign import Campaign
 from morphoscope.label.people import People, Person
 from morphoscope.label.queue import Subject, hand_out, left_for
 from morphoscope.label.tables import FACTS, HANDED, SUBJECTS, VOTES, Database, now
-from morphoscope.label.votes import Outcome, Standing, Vote, read_vote, standing_of
+from morphoscope.label.votes import Outcome, Standing, Vote, read_vote, standing_of, storable
 
 __all__ = ["Desk"]
 
@@ -122,7 +122,7 @@ class Desk:
 
     def _record(self, link: sa.Connection, person: Person, sent: Any) -> Outcome:
         said = sent.get("key") if isinstance(sent, dict) else None
-        key = said if isinstance(said, str) else ""
+        key = storable(said) if isinstance(said, str) else ""
         try:
             vote = read_vote(sent, self.campaign, self.tree)
             subject = _locked(link, vote.subject)

@@ -128,7 +128,8 @@ class Database:
 
     def __init__(self, url: str) -> None:
         try:
-            self.engine = sa.create_engine(url)
+            # What people wrote belongs into no log.
+            self.engine = sa.create_engine(url, hide_parameters=True)
         except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
             raise CampaignError(
                 f"the database cannot be used: {error}",
@@ -175,6 +176,9 @@ class Database:
             raise CampaignError(
                 f"the database {self.engine.url.render_as_string()} does not answer: {error.orig}",
                 do="start it, or mend `database` in the campaign's file",
+                # Of no other status browsers know that a vote can come later.
+                status=503,
+                code="database",
             ) from error
 
 

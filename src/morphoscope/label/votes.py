@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from morphoscope.label.campaign import Campaign
 from morphoscope.label.consensus import angles_agree, answers_agree
 from morphoscope.label.trees import Tree
 
-__all__ = ["Outcome", "Standing", "Vote", "read_vote", "standing_of"]
+__all__ = ["Outcome", "Standing", "Vote", "read_vote", "standing_of", "storable"]
 
 KEY = re.compile(r"[0-9A-Za-z-]{8,64}")
 LONGEST_NOTE = 500
@@ -107,15 +106,24 @@ def read_vote(sent: Any, campaign: Campaign, tree: Tree | None) -> Vote:
     key, subject = sent.get("key"), sent.get("subject")
     if not (isinstance(key, str) and KEY.fullmatch(key)):
         raise VoteError("the vote has no key", expected="8 to 64 letters, digits and dashes")
-    if not (isinstance(subject, str) and 0 < len(subject) <= LONGEST_ID):
+    if not (
+        isinstance(subject, str) and 0 < len(subject) <= LONGEST_ID and storable(subject) == subject
+    ):
         raise VoteError("the vote names no galaxy", expected=f"1 to {LONGEST_ID} characters")
     note, made = sent.get("note") or "", sent.get("made")
     if not isinstance(note, str) or len(note) > LONGEST_NOTE:
         raise VoteError("the note will not do", expected=f"at most {LONGEST_NOTE} characters")
     content = _content(sent.get("content"), campaign, tree)
-    clock = made[:40] if isinstance(made, str) else None
-    # A NUL is a character that not all databases keep.
-    return Vote(key, subject, content, note.replace("\0", ""), _seconds(sent), clock)
+    clock = storable(made[:40]) if isinstance(made, str) else None
+    return Vote(key, subject, content, storable(note), _seconds(sent), clock)
+
+
+def storable(text: str) -> str:
+    """Text without what not all databases keep: NUL, and halves of characters.
+
+    A browser that cuts a text may leave such a half.
+    """
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
 def _seconds(sent: dict[str, Any]) -> float | None:
@@ -128,7 +136,8 @@ def _seconds(sent: dict[str, Any]) -> float | None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # Not by `math.isfinite`: an integer of JSON may be larger than any float.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def _content(content: Any, campaign: Campaign, tree: Tree | None) -> Content:
