@@ -58,7 +58,7 @@ def main() -> int:
         found = compare(campaign, told["acknowledged"])
     told |= {"acknowledged": len(told["acknowledged"]), **found}
     print(json.dumps(told))
-    return 1 if found["missing"] or found["twice"] else 0
+    return 1 if found["missing"] or found["twice"] or found["miscounted"] else 0
 
 
 def found_campaign(folder: Path, options: argparse.Namespace) -> Path:

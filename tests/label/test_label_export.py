@@ -31,9 +31,14 @@ def test_inclinations_reasons_and_experts(make_desk: MakeDesk, tmp_path: Path) -
     for person in (ann, bob, cid):
         reasons = ["disturbed", "bad_image"] if person is bob else ["bad_image"]
         desk.record(person, [vote("g05", {"reject": reasons})])
-    for person, angle in ((ann, 20), (bob, 50), (cid, 88)):
+    for person, angle in ((ann, 35), (bob, 50), (cid, 65)):
         desk.record(person, [tilted("g06", angle)])
-    desk.record(dataclasses.replace(eve, role="expert"), [tilted("g06", 44)])
+    # Two on which they do not agree: an expert measures the one and rejects the other.
+    for person, angle in ((ann, 70), (bob, 55), (cid, 40)):
+        desk.record(person, [tilted("g07", angle)])
+    expert = dataclasses.replace(eve, role="expert")
+    assert {one.id for one in desk.next(expert, disputes=True)[0]} == {"g06", "g07"}
+    desk.record(expert, [tilted("g06", 44), vote("g07", {"reject": ["not_a_spiral"]})])
     found = labels(desk, tmp_path)
     assert len(found) == 12
     for k in range(5):
@@ -45,19 +50,30 @@ def test_inclinations_reasons_and_experts(make_desk: MakeDesk, tmp_path: Path) -
     assert (found["g05"]["inclination"], found["g05"]["reason"]) == (None, "bad_image")
     assert found["g05"]["reject_fraction"] == 1
     assert (found["g06"]["state"], found["g06"]["inclination"]) == ("settled", 44.0)
+    assert (found["g06"]["uncertainty"], found["g06"]["p_reject"]) == (0, 0)
+    rejected = found["g07"]
+    assert (rejected["state"], rejected["inclination"]) == ("settled", None)
+    assert (rejected["p_reject"], rejected["reason"]) == (1, "not_a_spiral")
+    assert rejected["median"] == pytest.approx(55)
     assert found["g11"]["state"] == "open"
     assert found["g11"]["inclination"] is None
     votes = read_table(tmp_path / "labels-votes.parquet", text=("id_str",))
-    assert votes.height == 17
+    assert votes.height == 21
     assert not set(votes["rater"]) & {person.id for person in (ann, bob, cid, eve)}
     again = read_table(tmp_path / "labels-votes.parquet")
     assert set(again["rater"]) == set(votes["rater"])
+    _teaches(desk, found)
+
+
+def _teaches(desk, found) -> None:
+    """What is settled is taught, and nothing else."""
     lesson = write_lesson(desk)
     assert (lesson.column, lesson.reject) == ("inclination", "class")
     learnt = {row["id_str"]: row for row in read_catalogue(lesson.table).frame.to_dicts()}
     assert learnt["g05"]["class"] == "not_galaxy"
     assert learnt["g05"]["inclination"] is None
     assert learnt["g06"]["inclination"] == 44.0
+    assert (learnt["g07"]["inclination"], learnt["g07"]["class"]) == (None, "not_disc")
     assert "g11" not in learnt
     told = progress(desk)
     assert (told["done"], told["disputed"], told["open"]) == (
@@ -127,3 +143,19 @@ def test_a_campaign_without_votes_can_be_exported(make_desk: MakeDesk, tmp_path:
     with pytest.raises(CampaignError, match="has a label yet"):
         write_lesson(desk)
     assert statistics(desk)["raters"] == []
+
+
+def test_a_verdict_on_a_tree_is_all_there_is(make_desk: MakeDesk, tmp_path: Path) -> None:
+    desk = make_desk(task="tree", agreement={"votes": 3, "most": 3})
+    ann, bob, cid, eve = volunteers(desk, 4)
+    smooth = [["shape", "smooth"], ["roundness", "round"], ["odd", "no"]]
+    ways = {ann: smooth, bob: [["shape", "artifact"]], cid: smooth}
+    for person, way in ways.items():
+        desk.record(person, [vote("g00", {"answers": way})])
+    expert = dataclasses.replace(eve, role="expert")
+    assert len(desk.next(expert, disputes=True)[0]) == 1
+    desk.record(expert, [vote("g00", {"answers": [["shape", "artifact"]]})])
+    row = labels(desk, tmp_path)["g00"]
+    assert (row["state"], row["shape"], row["shape_p"]) == ("settled", "artifact", 1.0)
+    assert (row["roundness"], row["odd"]) == (None, None)
+    assert row["shape_f_smooth"] == pytest.approx(2 / 3)

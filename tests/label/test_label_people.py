@@ -8,7 +8,7 @@ import json
 import pytest
 import sqlalchemy as sa
 
-from label.conftest import MakeDesk
+from label.conftest import MakeDesk, tilted
 from morphoscope.errors import PersonError, UnknownError
 from morphoscope.label import tables
 from morphoscope.label.tables import LINKS, PEOPLE, SESSIONS
@@ -60,6 +60,11 @@ def test_sessions_and_links_end(make_desk: MakeDesk, monkeypatch: pytest.MonkeyP
     for module in ("people", "tables"):
         monkeypatch.setattr(f"morphoscope.label.{module}.now", lambda: later)
     assert people.of_session(ann.session) is None
+    # Who comes back before the end stays in.
+    bob = people.join("Bob", PASSWORD)
+    for _ in range(3):
+        later += datetime.timedelta(days=1.5)
+        assert people.of_session(bob.session) == bob.person
     eve = people.follow(token)
     assert (eve.person.name, eve.person.role) == ("Eve", "expert")
     later += datetime.timedelta(days=30)
@@ -108,3 +113,29 @@ def test_roles(make_desk: MakeDesk) -> None:
     assert people.promote(chief.id, "expert").role == "expert"
     with pytest.raises(UnknownError):
         people.promote("nobody", "expert")
+
+
+def test_a_link_for_somebody_who_is_there_is_a_way_back_in(make_desk: MakeDesk) -> None:
+    people = make_desk(people={"join": "open"}).people
+    ann = people.join("Ann", PASSWORD).person
+    back = people.follow(people.invite("coordinator", "ANN"), "Somebody", "another password")
+    assert back.person == ann
+    assert people.sign_in("Ann", "another password").person == ann
+    with pytest.raises(PersonError, match="do not fit"):
+        people.sign_in("Ann", PASSWORD)
+    assert people.named("ann") == ann
+    with pytest.raises(UnknownError, match="Bob"):
+        people.named("Bob")
+
+
+def test_who_only_passed_by_is_forgotten(
+    make_desk: MakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = make_desk(people={"join": "anonymous", "session_days": 1.0})
+    passed, voted = (desk.people.come_unnamed().person for _ in range(2))
+    desk.record(voted, [tilted("g00", 60)])
+    later = tables.now() + datetime.timedelta(days=2)
+    monkeypatch.setattr("morphoscope.label.people.now", lambda: later)
+    fresh = desk.people.come_unnamed().person
+    assert {one.id for one in desk.people.all()} == {voted.id, fresh.id}
+    assert passed.id not in desk.people.counts()

@@ -174,6 +174,10 @@ def test_ways_to_sign_in(desk: Any) -> None:
     cookie = reply.headers["set-cookie"].lower()
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
+    assert "secure" not in cookie
+    behind = {"X-Forwarded-Proto": "https, http"}
+    told = desk.get(f"{place}/me", headers=behind).headers["set-cookie"].lower()
+    assert "; secure" in told
     for sent, status in (
         ({"name": "ANN", "password": PASSWORD}, 409),
         ({"name": "Bob", "password": "short"}, 422),
@@ -209,6 +213,9 @@ def test_another_site_cannot_vote_for_people(desk: Any) -> None:
     assert desk.post(place, json=sent, headers=bare).json()["error"]["code"] == "cross_site"
     other = {"Origin": "https://elsewhere.example"}
     assert desk.post(place, json=sent, headers=other).json()["error"]["code"] == "other_origin"
+    # Nor can one who has signed in meanwhile send another's.
+    mixed = sent | {"person": "0" * 32}
+    assert desk.post(place, json=mixed).json()["error"]["code"] == "other_person"
     assert desk.get(f"{API}/campaigns/tilts/me").json()["person"]["votes"] == 0
 
 
@@ -240,6 +247,8 @@ def test_who_may_see_what(desk: Any) -> None:
             assert desk.get(f"{place}/{what}").status_code == expected, (role, what)
         invitation = desk.post(f"{place}/invitations", json={"role": "expert"})
         assert invitation.status_code == expected
+        change = desk.post(f"{place}/people/nobody", json={"role": "coordinator"})
+        assert change.status_code == (404 if allowed else expected)
         disputes = desk.get(f"{place}/next", params={"mode": "disputes"}).status_code
         assert disputes == (200 if role in ("expert", "coordinator") else expected)
     # A session of one campaign opens no other.
@@ -307,6 +316,27 @@ def test_answers_of_a_tree(desk: Any) -> None:
     assert row["shape_f_smooth"] == pytest.approx(2 / 3)
     assert row["shape_f_features"] == 0
     assert row["bar"] is None
+
+
+def test_images_of_other_kinds_have_the_bands_that_they_have(
+    make_client: Make, tmp_path: Path
+) -> None:
+    images = tmp_path / "kinds"
+    images.mkdir()
+    grey = np.random.default_rng(1).integers(0, 60_000, (40, 40)).astype(np.uint16)
+    cv2.imwrite(str(images / "grey16.png"), grey)
+    cv2.imwrite(str(images / "grey.jpg"), (grey // 256).astype(np.uint8))
+    cv2.imwrite(str(images / "a b#%?.png"), np.dstack([grey // 256] * 3).astype(np.uint8))
+    file = write_campaign(tmp_path / "campaigns", images, "tilts")
+    client = make_client(campaigns=[file])
+    client.headers.update(MEANT)
+    join(client, "Ann")
+    subjects = client.get(f"{API}/campaigns/tilts/next").json()["subjects"]
+    assert {one["id"] for one in subjects} == {"grey16", "grey", "a b#%?"}
+    for one in subjects:
+        assert (len(one["bands"]) == 1) == (one["id"] == "grey16")
+        for band in one["bands"]:
+            assert client.get(one["image"], params={"band": band}).status_code == 200, one
 
 
 def test_guessing_passwords_is_slowed_down(make_client: Make, images: Path, tmp_path: Path) -> None:

@@ -62,13 +62,19 @@ def new(
     from morphoscope.label.founding import found, write_campaign
     from morphoscope.progress import say
 
-    if not file.exists() and images:
+    fresh = bool(images) and not file.exists()
+    if fresh:
+        tree = str(Path(tree).expanduser().absolute()) if tree.endswith(".toml") else tree
         write_campaign(file, str(Path(images).expanduser().absolute()), task.value, tree)
-        say(f"wrote {file}")
     elif images:
         say(f"{file} is there: its own settings hold")
-    campaign = load_campaign(file)
-    founded = found(campaign)
+    try:
+        campaign = load_campaign(file)
+        founded = found(campaign)
+    except BaseException:
+        if fresh:
+            file.unlink()
+        raise
     say(f"{campaign.name}: {founded.galaxies:,} galaxies, {founded.added:,} of them new")
     if founded.gold:
         say(f"{founded.gold:,} gold galaxies are hidden among them")
@@ -97,6 +103,13 @@ def invite(
     token = desk.people.invite(role.value, name)
     print(_address(server.rstrip("/"), desk.campaign.name, token))
     print(f"for one {role.value}, {LINK_DAYS} days")
+
+
+@label.command()
+def remove(file: File, name: Annotated[str, typer.Option("--name", help="Whose it is.")]) -> None:
+    """Remove somebody's account with all votes, as they can do themselves."""
+    desk = open_desk(file)
+    print(f"{name} is removed, and {desk.remove(desk.people.named(name).id):,} votes")
 
 
 @label.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,24 @@ from morphoscope.catalog import atomic_path
 from morphoscope.errors import CampaignError
 from morphoscope.label.campaign import Campaign
 from morphoscope.label.desk import Desk
-from morphoscope.label.tables import NAMES, VOTES, Database
+from morphoscope.label.standards import draw_standards
+from morphoscope.label.tables import NAMES, PEOPLE, VOTES, Database
 
 __all__ = ["back_up", "restore"]
 
 FORMAT = 1
 HEAD = "backup.json"
 CHUNK = 5_000
+# What readers of a damaged file raise.
+BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    LookupError,
+    OSError,
+    ValueError,
+    EOFError,
+)
 
 
 def back_up(desk: Desk, path: Path) -> int:
@@ -65,7 +77,7 @@ def restore(campaign: Campaign, path: Path) -> int:
     Raises
     ------
     CampaignError
-        The file is no backup of this campaign, or there are votes in the database already.
+        The file is no backup of this campaign, or people are in the database already.
     """
     campaign.folder.mkdir(parents=True, exist_ok=True)
     database = Database(campaign.database_url)
@@ -74,8 +86,12 @@ def restore(campaign: Campaign, path: Path) -> int:
             _check(campaign, path, json.loads(archive.read(HEAD)))
             database.create()
             with database.writing() as link:
-                return _fill(link, archive)
-    except (zipfile.BadZipFile, KeyError, OSError, ValueError) as error:
+                _make_room(link)
+                counted = _fill(link, archive)
+        if campaign.task == "inclination":
+            draw_standards(campaign)
+        return counted
+    except BROKEN as error:
         if isinstance(error, CampaignError):
             raise
         raise CampaignError(
@@ -98,14 +114,21 @@ def _check(campaign: Campaign, path: Path, head: dict[str, Any]) -> None:
         )
 
 
+def _make_room(link: sa.Connection) -> None:
+    """Remove what `label new` has made, if nobody has come yet."""
+    for table in (VOTES, PEOPLE):
+        if link.execute(sa.select(table).limit(1)).first() is not None:
+            raise CampaignError(
+                "the database is not empty: people have come already",
+                do="name another database or storage folder, or remove this one by hand",
+            )
+    for table in reversed(NAMES.sorted_tables):
+        link.execute(table.delete())
+
+
 def _fill(link: sa.Connection, archive: zipfile.ZipFile) -> int:
     counted = 0
     for table in NAMES.sorted_tables:
-        if link.execute(sa.select(table).limit(1)).first() is not None:
-            raise CampaignError(
-                "the database is not empty: it holds a campaign already",
-                do="name another database or storage folder, or remove this one by hand",
-            )
         moments = [c.name for c in table.columns if isinstance(c.type, sa.DateTime)]
         with archive.open(f"{table.name}.jsonl") as file:
             for rows in _chunks(file):

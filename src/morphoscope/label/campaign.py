@@ -84,7 +84,9 @@ class People(Section):
         description="anonymous: anybody, without a name; open: anybody, with a name and a "
         "password; invited: whoever has a link.",
     )
-    session_days: float = Field(30.0, description="Days after which one signs in again.", gt=0)
+    session_days: float = Field(
+        30.0, description="Days after which whoever stays away signs in again.", gt=0, le=3650
+    )
 
 
 class Queue(Section):
@@ -172,6 +174,9 @@ class Campaign(Section):
     @property
     def database_url(self) -> str:
         """Where the votes are."""
+        scheme, _, file = self.database.partition(":///")
+        if scheme.startswith("sqlite") and file:
+            return f"{scheme}:///{self.place(file)}"
         return self.database or f"sqlite:///{self.folder / 'campaign.sqlite'}"
 
     @property

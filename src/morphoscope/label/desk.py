@@ -12,12 +12,22 @@ from morphoscope.errors import CampaignError, PersonError, UnknownError, VoteErr
 from morphoscope.label.campaign import Campaign
 from morphoscope.label.people import People, Person
 from morphoscope.label.queue import Subject, hand_out, left_for
-from morphoscope.label.tables import FACTS, HANDED, SUBJECTS, VOTES, Database, now
-from morphoscope.label.votes import Outcome, Standing, Vote, read_vote, standing_of, storable
+from morphoscope.label.tables import FACTS, HANDED, PEOPLE, SUBJECTS, VOTES, Database, now
+from morphoscope.label.votes import (
+    REJECTED,
+    Outcome,
+    Standing,
+    Vote,
+    read_vote,
+    standing_of,
+    storable,
+)
 
 __all__ = ["Desk"]
 
 MOST_HANDED = 20
+# Galaxies judged anew in one go, while nobody else can write.
+PORTION = 200
 # Galaxies that nobody is asked about any more, and that no vote changes.
 FINAL = ("gold",)
 
@@ -67,6 +77,13 @@ class Desk:
                     expected=repr(getattr(campaign, fact)),
                     do="name another database, or another storage folder",
                 )
+        if self.tree is not None and known.get("tree") != self.tree.digest:
+            raise CampaignError(
+                "the questions or their answers are others than those that people have answered",
+                expected="the same keys, in the same order",
+                do="bring the old tree back, or begin another campaign",
+            )
+        self._secret = str(known["pseudonyms"])
 
     def _is_there(self) -> bool:
         # SQLite would make an empty file of whatever is asked for.
@@ -97,6 +114,7 @@ class Desk:
         if disputes and not person.may("expert"):
             raise PersonError("disputes are for experts", do="ask the coordinator")
         with self.database.writing() as link:
+            _still_there(link, person)
             subjects = hand_out(
                 link,
                 person.id,
@@ -104,8 +122,10 @@ class Desk:
                 held=held,
                 disputes=disputes,
                 gold_share=self.campaign.gold.share if self.campaign.gold.table else 0.0,
+                secret=self._secret,
             )
-            return subjects, left_for(link, person.id, disputes=disputes)
+            left = left_for(link, person.id, disputes=disputes)
+            return subjects, left if subjects or held else 0
 
     def record(self, person: Person, sent: Sequence[Any]) -> list[Outcome]:
         """Count votes; when this returns they are on the disk.
@@ -116,8 +136,14 @@ class Desk:
             Whose they are.
         sent
             As they came, from JSON. One that is refused keeps none of the others back.
+
+        Raises
+        ------
+        PersonError
+            They have left the campaign meanwhile (401).
         """
         with self.database.writing() as link:
+            _still_there(link, person)
             return [self._record(link, person, one) for one in sent]
 
     def _record(self, link: sa.Connection, person: Person, sent: Any) -> Outcome:
@@ -125,22 +151,17 @@ class Desk:
         key = storable(said) if isinstance(said, str) else ""
         try:
             vote = read_vote(sent, self.campaign, self.tree)
-            subject = _locked(link, vote.subject)
+            subject = _found(link, vote.subject)
             known = link.execute(sa.select(VOTES).where(VOTES.c.key == vote.key)).first()
             if known is not None:
                 return _seen_before(known, person, vote)
-            settles = subject.state == "disputed" and person.may("expert")
+            settles = _decides(link, person, subject)
             self._refuse_second(link, person, vote, settles=settles)
             row = asdict(vote) | {"person": person.id, "received": now()}
-            with link.begin_nested():
-                link.execute(VOTES.insert().values(**row, withdrawn=False, settles=settles))
+            row |= {"rejects": REJECTED in vote.content, "withdrawn": False, "settles": settles}
+            link.execute(VOTES.insert().values(**row))
         except (VoteError, UnknownError) as error:
             return Outcome(key, "refused", error)
-        except sa.exc.IntegrityError:
-            # The same key came at the same time about another galaxy.
-            return Outcome(
-                key, "refused", VoteError("the vote's key is taken", do="make a new one")
-            )
         _give_back(link, person, vote.subject)
         self._settle(link, subject)
         return Outcome(vote.key, "counted")
@@ -155,7 +176,8 @@ class Desk:
             ~VOTES.c.withdrawn,
         )
         if settles:
-            link.execute(VOTES.update().where(*mine).values(withdrawn=True))
+            given_up = {"withdrawn": True, "given_up_for": vote.key}
+            link.execute(VOTES.update().where(*mine).values(**given_up))
         elif link.execute(sa.select(VOTES.c.key).where(*mine)).first():
             raise VoteError(
                 f"you have voted on {vote.subject} before",
@@ -164,6 +186,8 @@ class Desk:
 
     def undo(self, person: Person, key: str) -> str:
         """Take a vote back; the name of its galaxy, which can come again.
+
+        The vote that an expert had given up for a verdict counts again when that is taken back.
 
         Raises
         ------
@@ -178,9 +202,11 @@ class Desk:
                 raise UnknownError(f"there is no vote {key!r}")
             if vote.person != person.id:
                 raise PersonError("the vote is somebody else's")
-            subject = _locked(link, vote.subject)
-            link.execute(VOTES.update().where(VOTES.c.key == key).values(withdrawn=True))
-            self._settle(link, subject)
+            withdrawn = {"withdrawn": True, "given_up_for": None}
+            link.execute(VOTES.update().where(VOTES.c.key == key).values(**withdrawn))
+            again = {"withdrawn": False, "given_up_for": None}
+            link.execute(VOTES.update().where(VOTES.c.given_up_for == key).values(**again))
+            self._settle(link, _found(link, vote.subject))
             return str(vote.subject)
 
     def remove(self, id_: str) -> int:
@@ -199,18 +225,21 @@ class Desk:
             subjects = sorted(link.execute(asked).scalars())
             link.execute(VOTES.delete().where(VOTES.c.person == id_))
             for name in dict.fromkeys(subjects):
-                self._settle(link, _locked(link, name))
+                self._settle(link, _found(link, name))
             return len(subjects)
 
     def count_again(self) -> None:
-        """Judge all galaxies anew, as after another rule of agreement."""
+        """Judge all galaxies anew, as after another rule of agreement; others wait for moments."""
         untouched = (SUBJECTS.c.votes == 0, SUBJECTS.c.state == "open")
         wanted = self.campaign.agreement.votes
         with self.database.writing() as link:
             link.execute(SUBJECTS.update().where(*untouched).values(wanted=wanted))
             voted = sa.select(SUBJECTS.c.id).where(SUBJECTS.c.votes > 0).order_by(SUBJECTS.c.id)
-            for name in link.execute(voted).scalars().all():
-                self._settle(link, _locked(link, name))
+            names = link.execute(voted).scalars().all()
+        for first in range(0, len(names), PORTION):
+            with self.database.writing() as link:
+                for name in names[first : first + PORTION]:
+                    self._settle(link, _found(link, name))
 
     def subject(self, name: str) -> dict[str, Any]:
         """A galaxy as the tables have it.
@@ -256,11 +285,27 @@ class Desk:
         link.execute(SUBJECTS.update().where(SUBJECTS.c.id == subject.id).values(**asdict(found)))
 
 
-def _locked(link: sa.Connection, name: str) -> Any:
-    row = link.execute(sa.select(SUBJECTS).where(SUBJECTS.c.id == name).with_for_update()).first()
+def _found(link: sa.Connection, name: str) -> Any:
+    row = link.execute(sa.select(SUBJECTS).where(SUBJECTS.c.id == name)).first()
     if row is None:
         raise _no_galaxy(name)
     return row
+
+
+def _still_there(link: sa.Connection, person: Person) -> None:
+    """Refuse who has left, in another tab or by a coordinator's hand."""
+    if link.execute(sa.select(PEOPLE.c.id).where(PEOPLE.c.id == person.id)).first() is None:
+        raise PersonError("the account has been removed", code="signed_out", do="join again")
+
+
+def _decides(link: sa.Connection, person: Person, subject: Any) -> bool:
+    """Whether an expert was given the galaxy in order to decide."""
+    if subject.state != "disputed" or not person.may("expert"):
+        return False
+    asked = sa.select(HANDED.c.why).where(
+        HANDED.c.person == person.id, HANDED.c.subject == subject.id
+    )
+    return link.execute(asked).scalar() == "dispute"
 
 
 def _no_galaxy(name: str) -> UnknownError:

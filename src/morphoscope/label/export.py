@@ -85,22 +85,27 @@ def labels_of(desk: Desk, ballots: Ballots) -> pl.DataFrame:
         | {"votes": [row["votes"] for row in rows]},
         schema={**dict.fromkeys(columns, pl.String), "votes": pl.Int64},
     )
-    rejected = reject_consensus(ballots.votes.select("rater", "subject", "reject"))
+    crowd = ballots.votes.filter(~pl.col("settles"))
+    verdicts = ballots.votes.filter("settles")
+    rejected = reject_consensus(crowd.select("rater", "subject", "reject"))
     found = rejected.select(
         pl.col("subject").alias("id_str"), "p_reject", pl.col("fraction").alias("reject_fraction")
     )
     table = table.join(found, on="id_str", how="left", maintain_order="left")
-    table = table.join(_reasons(ballots), on="id_str", how="left", maintain_order="left")
+    decided = verdicts.select("subject", pl.col("reject").cast(pl.Float64).alias("said"))
+    table = _overruled(table, decided, verdicts, "p_reject")
+    table = table.join(_reasons(crowd, verdicts), on="id_str", how="left", maintain_order="left")
     if desk.tree is None:
-        return _with_angles(table, ballots)
-    return _with_answers(
-        table, ballots, {q.key: [a.key for a in q.answers] for q in desk.tree.questions}
-    )
+        return _with_angles(table, ballots, crowd, verdicts)
+    asked = {question.key: [a.key for a in question.answers] for question in desk.tree.questions}
+    return _with_answers(table, ballots, asked)
 
 
-def _reasons(ballots: Ballots) -> pl.DataFrame:
-    """The reason that was given most often; of equals the first in the alphabet."""
-    single = ballots.votes.filter("reject").select(
+def _reasons(crowd: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
+    """The reason that was given most often, of equals the first in the alphabet; an expert's."""
+    settled = verdicts["subject"].implode()
+    counting = pl.concat([crowd.filter(~pl.col("subject").is_in(settled)), verdicts])
+    single = counting.filter("reject").select(
         pl.col("subject").alias("id_str"), pl.col("reasons").str.split("|").alias("reason")
     )
     counted = single.explode("reason").group_by("id_str", "reason").len()
@@ -108,24 +113,46 @@ def _reasons(ballots: Ballots) -> pl.DataFrame:
     return ordered.unique("id_str", keep="first", maintain_order=True).drop("len")
 
 
-def _with_angles(table: pl.DataFrame, ballots: Ballots) -> pl.DataFrame:
-    found = angle_consensus(ballots.votes, ballots.gold_angles).subjects
+def _overruled(
+    table: pl.DataFrame, decided: pl.DataFrame, verdicts: pl.DataFrame, *columns: str
+) -> pl.DataFrame:
+    """Replace what the crowd said of settled galaxies by what the expert said: ``said``, or null.
+
+    The further columns say how sure that is. Disputed galaxies are the hardest ones: they are no
+    measure of the others' votes elsewhere.
+    """
+    said = decided.rename({"subject": "id_str"})
+    table = table.join(said, on="id_str", how="left", maintain_order="left")
+    settled = pl.col("id_str").is_in(verdicts["subject"].implode())
+    sure = {"uncertainty": 0.0}
+    for column in columns:
+        own = pl.col("said")
+        if column != columns[0]:
+            own = pl.when(own.is_not_null()).then(sure.get(column, 1.0))
+        table = table.with_columns(pl.when(settled).then(own).otherwise(column).alias(column))
+    return table.drop("said")
+
+
+def _with_angles(
+    table: pl.DataFrame, ballots: Ballots, crowd: pl.DataFrame, verdicts: pl.DataFrame
+) -> pl.DataFrame:
+    found = angle_consensus(crowd, ballots.gold_angles).subjects
     found = found.select("subject", "inclination", "uncertainty", "spread", "median")
     table = table.join(
         found.rename({"subject": "id_str"}), on="id_str", how="left", maintain_order="left"
     )
-    decided = ballots.votes.filter("settles").select(
-        pl.col("subject").alias("id_str"), pl.col("inclination").alias("expert")
-    )
-    table = table.join(decided, on="id_str", how="left", maintain_order="left")
-    return table.with_columns(pl.coalesce("expert", "inclination").alias("inclination"))
+    decided = verdicts.select("subject", pl.col("inclination").alias("said"))
+    return _overruled(table, decided, verdicts, "inclination", "uncertainty")
 
 
 def _with_answers(
     table: pl.DataFrame, ballots: Ballots, asked: dict[str, list[str]]
 ) -> pl.DataFrame:
-    found = answer_consensus(ballots.answers, ballots.gold_answers, asked)
-    decided = _decided(ballots)
+    verdicts = ballots.votes.filter("settles")
+    experts = verdicts.select("rater", "subject")
+    crowd = ballots.answers.join(experts, on=["rater", "subject"], how="anti")
+    decided = ballots.answers.join(experts, on=["rater", "subject"]).rename({"answer": "said"})
+    found = answer_consensus(crowd, ballots.gold_answers, asked)
     for question, answers in asked.items():
         best = found.subjects.filter(pl.col("question") == question)
         part = best.select(
@@ -142,18 +169,7 @@ def _with_answers(
             )
             part = part.join(one, on="id_str", how="left")
         table = table.join(part, on="id_str", how="left", maintain_order="left")
-        expert = decided.filter(pl.col("question") == question).select("id_str", "expert")
-        table = (
-            table.join(expert, on="id_str", how="left", maintain_order="left")
-            .with_columns(pl.coalesce("expert", question).alias(question))
-            .drop("expert")
-        )
+        said = decided.filter(pl.col("question") == question).select("subject", "said")
+        # A question that the expert did not come to has no answer there, whatever others said.
+        table = _overruled(table, said, verdicts, question, f"{question}_p")
     return table
-
-
-def _decided(ballots: Ballots) -> pl.DataFrame:
-    """Answers of experts about galaxies on which the others did not agree."""
-    experts = ballots.votes.filter("settles").select("rater", "subject")
-    return ballots.answers.join(experts, on=["rater", "subject"]).select(
-        pl.col("subject").alias("id_str"), "question", pl.col("answer").alias("expert")
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import tempfile
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from morphoscope.images import image_size
 from morphoscope.label.campaign import Campaign
 from morphoscope.label.desk import Desk
 from morphoscope.label.standards import draw_standards
-from morphoscope.label.tables import FACTS, SUBJECTS, Database
+from morphoscope.label.tables import FACTS, SUBJECTS, VOTES, Database
 from morphoscope.label.teaching import order, teaches
 from morphoscope.label.votes import LONGEST_ID
 from morphoscope.streaming import flag_of
@@ -116,13 +117,20 @@ def found(campaign: Campaign) -> Founded:
     SourceError, CatalogueError
         The images, or the gold galaxies, cannot be read.
     """
-    campaign.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        campaign.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CampaignError(
+            f"the folder {campaign.folder} cannot be made ({error.strerror})",
+            do="mend `storage` in the campaign's file",
+        ) from error
     database = Database(campaign.database_url)
     try:
         database.create()
         with database.writing() as link:
             _put_down(link, {"name": campaign.name, "task": campaign.task})
             _put_down(link, {"pseudonyms": secrets.token_hex(16)})
+            _put_tree_down(link, campaign)
     finally:
         database.close()
     desk = Desk(campaign)
@@ -134,26 +142,61 @@ def found(campaign: Campaign) -> Founded:
 
 def _fill(desk: Desk) -> Founded:
     campaign = desk.campaign
-    gold = _gold(campaign)
     rejects: Rejects = []
+    gold = _gold(campaign, rejects)
     files = _usable(_listed(campaign.place(campaign.images), campaign.id_column), rejects)
-    known = {one["id"] for one in desk.subjects()}
-    queue = _ordered(campaign, [name for name in files if name not in gold])
-    added = [row | {"file": files[row["id"]]} for row in queue if row["id"] not in known]
-    added += [row for row in _gold_rows(gold, rejects) if row["id"] not in known]
+    hidden = {os.path.realpath(file) for file, _ in gold.values()}
+    # Under another name it is the same galaxy.
+    queue = _ordered(
+        campaign,
+        [n for n, file in files.items() if n not in gold and os.path.realpath(file) not in hidden],
+    )
     with desk.database.writing() as link:
-        if added:
-            link.execute(SUBJECTS.insert(), added)
-    _reorder(desk, queue)
+        added = _put_in(link, queue, files, gold)
     desk.count_again()
     if campaign.task == "inclination":
         draw_standards(campaign)
     _write_rejects(campaign, rejects)
     states = [one["state"] for one in desk.subjects()]
-    hidden = states.count("gold")
+    n_gold = states.count("gold")
     has = any(person.role == "coordinator" for person in desk.people.all())
     link_token = None if has else desk.people.invite("coordinator")
-    return Founded(len(states) - hidden, hidden, len(added), rejects, link_token)
+    return Founded(len(states) - n_gold, n_gold, added, rejects, link_token)
+
+
+def _put_in(
+    link: sa.Connection,
+    queue: list[dict[str, Any]],
+    files: dict[str, str],
+    gold: dict[str, tuple[str, Any]],
+) -> int:
+    """Put new galaxies in, bring the others into the order of now; how many are new."""
+    known = set(link.execute(sa.select(SUBJECTS.c.id)).scalars())
+    rows = [row | {"file": files[row["id"]]} for row in queue if row["id"] not in known]
+    rows += [_gold_row(name, *gold[name]) for name in gold if name not in known]
+    if rows:
+        link.execute(SUBJECTS.insert(), rows)
+    places = [{"name": row["id"], "place": row["position"], "how": row["drawn"]} for row in queue]
+    if places:
+        change = SUBJECTS.update().where(
+            SUBJECTS.c.id == sa.bindparam("name"), SUBJECTS.c.state != "gold"
+        )
+        change = change.values(position=sa.bindparam("place"), drawn=sa.bindparam("how"))
+        link.execute(change, places)
+    for name in known & set(gold):
+        became = {"state": "gold", "drawn": "gold", "gold": gold[name][1]}
+        link.execute(SUBJECTS.update().where(SUBJECTS.c.id == name).values(**became))
+    return len(rows)
+
+
+def _put_tree_down(link: sa.Connection, campaign: Campaign) -> None:
+    """The tree that is answered; it may be another one until the first vote."""
+    tree = campaign.questions()
+    if tree is None:
+        return
+    if link.execute(sa.select(VOTES.c.key).limit(1)).first() is None:
+        link.execute(FACTS.delete().where(FACTS.c.key == "tree"))
+    _put_down(link, {"tree": tree.digest})
 
 
 def _put_down(link: sa.Connection, facts: dict[str, Any]) -> None:
@@ -177,10 +220,10 @@ def _listed(images: Path, id_column: str) -> dict[str, str]:
         for index in range(listing.shards):
             for row in listing.shard(index).to_pylist():
                 name = str(row["id_str"] or "")
-                if not 0 < len(name) <= LONGEST_ID:
+                if not 0 < len(name) <= LONGEST_ID or name in (".", "..") or not name.isprintable():
                     raise CampaignError(
                         f"a galaxy of {images} is called {name[:LONGEST_ID]!r}",
-                        expected=f"names of 1 to {LONGEST_ID} characters",
+                        expected=f"names of 1 to {LONGEST_ID} printable characters",
                     )
                 if name in files:
                     raise CampaignError(
@@ -233,22 +276,8 @@ def _ordered(campaign: Campaign, names: list[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _reorder(desk: Desk, queue: list[dict[str, Any]]) -> None:
-    """Bring galaxies that were there before into the order that is asked for now."""
-    if not queue:
-        return
-    places = [{"name": row["id"], "place": row["position"], "how": row["drawn"]} for row in queue]
-    change = (
-        SUBJECTS.update()
-        .where(SUBJECTS.c.id == sa.bindparam("name"), SUBJECTS.c.state != "gold")
-        .values(position=sa.bindparam("place"), drawn=sa.bindparam("how"))
-    )
-    with desk.database.writing() as link:
-        link.execute(change, places)
-
-
-def _gold(campaign: Campaign) -> dict[str, tuple[str, Any]]:
-    """File and known answer of each gold galaxy."""
+def _gold(campaign: Campaign, rejects: Rejects) -> dict[str, tuple[str, Any]]:
+    """File and known answer of each gold galaxy whose image can be used."""
     if not campaign.gold.table:
         return {}
     path, column = campaign.place(campaign.gold.table), campaign.gold.column
@@ -266,11 +295,13 @@ def _gold(campaign: Campaign) -> dict[str, tuple[str, Any]]:
             f"gold.column is {column!r}, which is no question",
             expected=f"one of {', '.join(tree.of)}",
         )
-    found: dict[str, tuple[str, Any]] = {}
-    for (name, file), value in zip(files.items(), table[column], strict=True):
-        if value is not None and value == value:
-            found[name] = (file, _known_answer(campaign, name, value))
-    return found
+    values = dict(zip(files, table[column].to_list(), strict=True))
+    good = _usable({n: file for n, file in files.items() if _is_known(values[n])}, rejects)
+    return {n: (file, _known_answer(campaign, n, values[n])) for n, file in good.items()}
+
+
+def _is_known(value: Any) -> bool:
+    return value is not None and value == value
 
 
 def _known_answer(campaign: Campaign, name: str, value: Any) -> dict[str, Any]:
@@ -290,21 +321,17 @@ def _known_answer(campaign: Campaign, name: str, value: Any) -> dict[str, Any]:
     return {"answers": {column: value}}
 
 
-def _gold_rows(gold: dict[str, tuple[str, Any]], rejects: Rejects) -> list[dict[str, Any]]:
-    good = _usable({name: file for name, (file, _) in gold.items()}, rejects)
-    return [
-        {
-            "id": name,
-            "file": file,
-            "position": position,
-            "drawn": "gold",
-            "state": "gold",
-            "votes": 0,
-            "wanted": 0,
-            "gold": gold[name][1],
-        }
-        for position, (name, file) in enumerate(good.items())
-    ]
+def _gold_row(name: str, file: str, answer: Any) -> dict[str, Any]:
+    return {
+        "id": name,
+        "file": file,
+        "position": 0,
+        "drawn": "gold",
+        "state": "gold",
+        "votes": 0,
+        "wanted": 0,
+        "gold": answer,
+    }
 
 
 def _write_rejects(campaign: Campaign, rejects: Rejects) -> None:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 import secrets
-import unicodedata
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
 
 from morphoscope.errors import PersonError, UnknownError
 from morphoscope.label.campaign import Campaign
+from morphoscope.label.credentials import (
+    checked_name,
+    digest,
+    folded,
+    hashed,
+    new_token,
+    nobody,
+    verified,
+)
 from morphoscope.label.tables import HANDED, LINKS, PEOPLE, SESSIONS, VOTES, Database, now
 
 __all__ = ["ROLES", "Entry", "People", "Person", "Role"]
@@ -21,10 +27,9 @@ __all__ = ["ROLES", "Entry", "People", "Person", "Role"]
 Role = Literal["volunteer", "expert", "coordinator"]
 # Each may do what those before it may.
 ROLES: tuple[Role, ...] = get_args(Role)
-TOKEN_BYTES = 24
 LINK_DAYS = 30
-SHORTEST_PASSWORD, LONGEST_PASSWORD = 8, 200
-LONGEST_NAME = 60
+# Where somebody's id stands who may come back, or has voted.
+USED = (SESSIONS, LINKS, VOTES)
 
 
 @dataclass(frozen=True)
@@ -89,9 +94,12 @@ class People:
                 "only invited people take part in this campaign",
                 do="ask its coordinator for a link",
             )
-        digest = _hashed(password)
+        with self.database.reading() as link:
+            _refuse_taken(link, name)
+        # It takes a while and much memory: not for what is refused anyway.
+        hash_ = hashed(password)
         with self.database.writing() as link:
-            person = _add(link, "volunteer", name, digest)
+            person = _add(link, "volunteer", name, hash_)
             return self._enter(link, person)
 
     def come_unnamed(self) -> Entry:
@@ -116,10 +124,10 @@ class People:
             They do not fit together (401); which of them is wrong is not told.
         """
         with self.database.reading() as link:
-            row = link.execute(sa.select(PEOPLE).where(PEOPLE.c.folded == _folded(name))).first()
+            row = link.execute(sa.select(PEOPLE).where(PEOPLE.c.folded == folded(name))).first()
         # The same time passes for names that are not there.
-        stored = row.password if row and row.password else _nobody()
-        fits = _verified(stored, password)
+        stored = row.password if row and row.password else nobody()
+        fits = verified(stored, password)
         if not (row and row.password and fits):
             raise PersonError(
                 "name and password do not fit",
@@ -130,36 +138,32 @@ class People:
             return self._enter(link, _person(row))
 
     def follow(self, token: str, name: str = "", password: str = "") -> Entry:
-        """Sign in by a link; its first use makes the account.
+        """Sign in by a link; its first use makes the account, if it is not of one already.
 
         Parameters
         ----------
         token
             Of the link.
         name, password
-            Of a new account; without a password the link stays the way in.
+            Of a new account; without a password the link stays the way in. Of an account that is
+            there only the password is taken, as its new one.
 
         Raises
         ------
         PersonError
             The link is not known or too old (401), or the name will not do (409, 422).
         """
-        digest = _hashed(password) if password else None
+        with self.database.reading() as link:
+            _link(link, token)
+        hash_ = hashed(password) if password else None
         with self.database.writing() as link:
-            found = link.execute(
-                sa.select(LINKS)
-                .where(LINKS.c.sha256 == _digest(token), LINKS.c.until > now())
-                .with_for_update()
-            ).first()
-            if found is None:
-                raise PersonError(
-                    "the link is not known, or too old",
-                    code="unknown_link",
-                    do="ask the coordinator for a new one",
-                )
+            found = _link(link, token)
             if found.person:
+                if hash_:
+                    mine = PEOPLE.c.id == found.person
+                    link.execute(PEOPLE.update().where(mine).values(password=hash_))
                 return self._enter(link, _one(link, found.person))
-            person = _add(link, found.role, name or found.name, digest)
+            person = _add(link, found.role, name or found.name, hash_)
             link.execute(
                 LINKS.update().where(LINKS.c.sha256 == found.sha256).values(person=person.id)
             )
@@ -173,30 +177,39 @@ class People:
         role
             What they may do.
         name
-            Proposed to them; empty: they choose.
+            Proposed to them; empty: they choose. Of somebody who takes part already it is a way
+            back in, with the role that they have.
         """
-        token = secrets.token_urlsafe(TOKEN_BYTES)
+        token = new_token()
         until = now() + datetime.timedelta(days=LINK_DAYS)
-        row = {"sha256": _digest(token), "role": role, "name": name or None, "until": until}
+        row = {"sha256": digest(token), "role": role, "name": name or None, "until": until}
         with self.database.writing() as link:
-            link.execute(LINKS.insert().values(person=None, **row))
+            same = sa.select(PEOPLE.c.id).where(PEOPLE.c.folded == folded(name))
+            person = link.execute(same).scalar() if name else None
+            link.execute(LINKS.insert().values(person=person, **row))
         return token
 
     def of_session(self, token: str) -> Person | None:
-        """Whose session it is; None where it is unknown or over."""
+        """Whose session it is; None where it is unknown or over. Whoever comes back stays in."""
         asked = (
-            sa.select(PEOPLE)
+            sa.select(PEOPLE, SESSIONS.c.until)
             .join(SESSIONS, SESSIONS.c.person == PEOPLE.c.id)
-            .where(SESSIONS.c.sha256 == _digest(token), SESSIONS.c.until > now())
+            .where(SESSIONS.c.sha256 == digest(token), SESSIONS.c.until > now())
         )
         with self.database.reading() as link:
             row = link.execute(asked).first()
-        return _person(row) if row else None
+        if row is None:
+            return None
+        if row.until - now() < self._stay / 2:
+            with self.database.writing() as link:
+                same = SESSIONS.c.sha256 == digest(token)
+                link.execute(SESSIONS.update().where(same).values(until=now() + self._stay))
+        return _person(row)
 
     def sign_out(self, token: str) -> None:
         """End a session."""
         with self.database.writing() as link:
-            link.execute(SESSIONS.delete().where(SESSIONS.c.sha256 == _digest(token)))
+            link.execute(SESSIONS.delete().where(SESSIONS.c.sha256 == digest(token)))
 
     def all(self) -> list[Person]:
         """Everybody, in the order in which they came."""
@@ -237,6 +250,26 @@ class People:
             link.execute(table.delete().where(table.c.person == id_))
         link.execute(PEOPLE.delete().where(PEOPLE.c.id == id_))
 
+    def counts(self) -> dict[str, int]:
+        """Votes that count, by person."""
+        asked = sa.select(VOTES.c.person, sa.func.count()).where(~VOTES.c.withdrawn)
+        with self.database.reading() as link:
+            return {who: int(n) for who, n in link.execute(asked.group_by(VOTES.c.person))}
+
+    def named(self, name: str) -> Person:
+        """Somebody by name, whatever its capitals.
+
+        Raises
+        ------
+        UnknownError
+            There is nobody of that name.
+        """
+        with self.database.reading() as link:
+            row = link.execute(sa.select(PEOPLE).where(PEOPLE.c.folded == folded(name))).first()
+        if row is None:
+            raise UnknownError(f"there is nobody called {name!r} in this campaign")
+        return _person(row)
+
     def votes_of(self, id_: str) -> list[dict[str, Any]]:
         """All that is stored of somebody's votes, oldest first."""
         asked = sa.select(VOTES).where(VOTES.c.person == id_).order_by(VOTES.c.received)
@@ -250,25 +283,57 @@ class People:
         with self.database.reading() as link:
             return int(link.execute(asked).scalar_one())
 
+    @property
+    def _stay(self) -> datetime.timedelta:
+        return datetime.timedelta(days=self.campaign.people.session_days)
+
     def _enter(self, link: sa.Connection, person: Person) -> Entry:
-        token = secrets.token_urlsafe(TOKEN_BYTES)
-        until = now() + datetime.timedelta(days=self.campaign.people.session_days)
+        token = new_token()
         link.execute(SESSIONS.delete().where(SESSIONS.c.until <= now()))
-        link.execute(SESSIONS.insert().values(sha256=_digest(token), person=person.id, until=until))
+        _forget_passers_by(link)
+        until = now() + self._stay
+        link.execute(SESSIONS.insert().values(sha256=digest(token), person=person.id, until=until))
         return Entry(person, token)
+
+
+def _forget_passers_by(link: sa.Connection) -> None:
+    """Remove who came without a name, never voted, and cannot come back."""
+    old = now() - datetime.timedelta(days=1)
+    in_use = [sa.select(table.c.person).where(table.c.person.is_not(None)) for table in USED]
+    gone = [PEOPLE.c.id.not_in(used) for used in in_use]
+    link.execute(PEOPLE.delete().where(PEOPLE.c.name.is_(None), PEOPLE.c.since < old, *gone))
+
+
+def _link(link: sa.Connection, token: str) -> Any:
+    known = sa.select(LINKS).where(LINKS.c.sha256 == digest(token), LINKS.c.until > now())
+    found = link.execute(known).first()
+    if found is None:
+        raise PersonError(
+            "the link is not known, or too old",
+            code="unknown_link",
+            do="ask the coordinator for a new one",
+        )
+    return found
 
 
 def _add(link: sa.Connection, role: Role, name: str | None, password: str | None) -> Person:
     id_ = secrets.token_hex(16)
     row: dict[str, Any] = {"id": id_, "role": role, "password": password, "since": now()}
     if name is not None or role != "volunteer":
-        row |= {"name": _checked(name or ""), "folded": _folded(name or "")}
-        if link.execute(sa.select(PEOPLE.c.id).where(PEOPLE.c.folded == row["folded"])).first():
-            raise PersonError(
-                f"the name {row['name']!r} is taken", code="name_taken", do="choose another"
-            )
+        _refuse_taken(link, name or "")
+        row |= {"name": checked_name(name or ""), "folded": folded(name or "")}
     link.execute(PEOPLE.insert().values(**row))
     return _one(link, id_)
+
+
+def _refuse_taken(link: sa.Connection, name: str) -> None:
+    checked = checked_name(name)
+    if link.execute(sa.select(PEOPLE.c.id).where(PEOPLE.c.folded == folded(name))).first():
+        raise PersonError(
+            f"the name {checked!r} is taken",
+            code="name_taken",
+            do="choose another; if it is yours, ask the coordinator for a link",
+        )
 
 
 def _one(link: sa.Connection, id_: str) -> Person:
@@ -290,54 +355,3 @@ def _keep_a_coordinator(link: sa.Connection, but: str) -> None:
 
 def _person(row: Any) -> Person:
     return Person(row.id, row.name, row.role, row.since)
-
-
-def _checked(name: str) -> str:
-    name = unicodedata.normalize("NFKC", name).strip()
-    if not 2 <= len(name) <= LONGEST_NAME or not name.isprintable():
-        raise PersonError(
-            f"the name {name[:LONGEST_NAME]!r} will not do",
-            code="bad_name",
-            expected=f"2 to {LONGEST_NAME} printable characters",
-        )
-    return name
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFKC", name).strip().casefold()[: 3 * LONGEST_NAME]
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
-@cache
-def _hasher() -> Any:
-    from argon2 import PasswordHasher
-
-    return PasswordHasher()
-
-
-@cache
-def _nobody() -> str:
-    """Hash of a password that nobody has."""
-    return str(_hasher().hash(secrets.token_urlsafe(TOKEN_BYTES)))
-
-
-def _hashed(password: str) -> str:
-    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
-        raise PersonError(
-            f"the password has {len(password)} characters",
-            code="bad_password",
-            expected=f"{SHORTEST_PASSWORD} to {LONGEST_PASSWORD}",
-        )
-    return str(_hasher().hash(password))
-
-
-def _verified(stored: str, password: str) -> bool:
-    from argon2.exceptions import VerificationError
-
-    try:
-        return bool(_hasher().verify(stored, password[: LONGEST_PASSWORD + 1]))
-    except VerificationError:
-        return False

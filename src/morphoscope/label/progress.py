@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from collections import Counter
 from typing import Any
 
 import sqlalchemy as sa
@@ -34,36 +33,44 @@ def progress(desk: Desk) -> dict[str, Any]:
     """
     of_states = sa.select(SUBJECTS.c.state, sa.func.count()).group_by(SUBJECTS.c.state)
     counting = ~VOTES.c.withdrawn
+    day = sa.func.date(VOTES.c.received)
+    recent = now() - datetime.timedelta(days=RECENT_DAYS)
     with desk.database.reading() as link:
         states = {state: int(n) for state, n in link.execute(of_states)}
         people = int(link.execute(sa.select(sa.func.count()).select_from(PEOPLE)).scalar_one())
-        given = link.execute(sa.select(VOTES.c.received, VOTES.c.content).where(counting)).all()
+        days = link.execute(
+            sa.select(day, sa.func.count()).where(counting).group_by(day).order_by(day)
+        ).all()
+        rejected = _count(link, counting, VOTES.c.rejects)
+        lately = _count(link, counting, VOTES.c.received >= recent)
+        first = link.execute(sa.select(sa.func.min(VOTES.c.received)).where(counting)).scalar()
         missing = link.execute(
             sa.select(sa.func.sum(SUBJECTS.c.wanted - SUBJECTS.c.votes)).where(
                 SUBJECTS.c.state == "open"
             )
         ).scalar()
     states.pop("gold", None)
-    days = [vote.received.date() for vote in given]
     return {
         "n": sum(states.values()),
         "open": states.get("open", 0),
         "done": states.get("done", 0) + states.get("settled", 0),
         "disputed": states.get("disputed", 0),
-        "votes": len(given),
-        "rejected": sum("reject" in vote.content for vote in given),
+        "votes": sum(int(n) for _, n in days),
+        "rejected": rejected,
         "people": people,
-        "per_day": [[day.isoformat(), n] for day, n in sorted(Counter(days).items())],
-        "days_left": _days_left([vote.received for vote in given], int(missing or 0)),
+        "per_day": [[str(day), int(n)] for day, n in days],
+        "days_left": _days_left(int(missing or 0), lately, max(recent, first) if first else None),
     }
 
 
-def _days_left(moments: list[datetime.datetime], missing: int) -> float | None:
+def _count(link: sa.Connection, *those: Any) -> int:
+    asked = sa.select(sa.func.count()).select_from(VOTES).where(*those)
+    return int(link.execute(asked).scalar_one())
+
+
+def _days_left(missing: int, lately: int, since: datetime.datetime | None) -> float | None:
     """Days at the pace of the last week, in which a galaxy may yet need more votes than now."""
-    if not moments:
+    if since is None or not lately:
         return None
-    end = now()
-    begin = max(end - datetime.timedelta(days=RECENT_DAYS), min(moments))
-    recent = sum(moment >= begin for moment in moments)
-    days = max((end - begin).total_seconds() / 86_400, 1 / 24)
-    return round(missing * days / recent, 2) if recent else None
+    days = max((now() - since).total_seconds() / 86_400, 1 / 24)
+    return round(missing * days / lately, 2)

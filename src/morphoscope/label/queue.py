@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import hmac
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -54,6 +55,7 @@ def hand_out(
     held: Collection[str] = (),
     disputes: bool = False,
     gold_share: float = 0.0,
+    secret: str = "",
 ) -> list[Subject]:
     """Choose the next galaxies of a person and keep them for a while.
 
@@ -71,51 +73,66 @@ def hand_out(
         Galaxies on which others did not agree, instead of the queue.
     gold_share
         Share of hidden gold galaxies.
+    secret
+        Of the campaign: it decides where they come, so that nobody can foretell it.
     """
+    why: Why = "dispute" if disputes else "queue"
     if disputes:
-        rows = _chosen(link, _disputed(person, held), n)
+        rows = _chosen(link, _disputed(held), n)
     else:
         rows = _chosen(link, _given(person, held), n)
-        held = {*held, *(row.id for row in rows)}
         for slot in range(n - len(rows)):
-            rows += _one_more(link, person, held, slot, gold_share)
-            held = {*held, *(row.id for row in rows)}
-    _keep(link, person, [row.id for row in rows])
-    why: Why = "dispute" if disputes else "queue"
-    return [Subject(row.id, row.file, why, row.votes) for row in rows]
+            taken = {*held, *(row.id for row in rows)}
+            rows += _one_more(link, person, taken, slot, gold_share, secret)
+    _keep(link, person, [row.id for row in rows], why)
+    # In the queue no galaxy tells how often it was seen: gold ones are seen more often.
+    return [Subject(row.id, row.file, why, row.votes if disputes else 0) for row in rows]
 
 
 def left_for(link: sa.Connection, person: str, *, disputes: bool = False) -> int:
-    """How many galaxies of the queue somebody has not voted on."""
-    state = "disputed" if disputes else "open"
-    all_open = sa.select(sa.func.count()).select_from(SUBJECTS).where(SUBJECTS.c.state == state)
-    total = int(link.execute(all_open).scalar_one())
+    """How many galaxies somebody has not voted on, hidden ones too."""
+    states = ("disputed",) if disputes else ("open", "gold")
+    all_of_them = sa.select(sa.func.count()).where(SUBJECTS.c.state.in_(states))
+    total = int(link.execute(all_of_them).scalar_one())
     if disputes:
         return total
     done = (
         sa.select(sa.func.count())
         .select_from(VOTES.join(SUBJECTS, SUBJECTS.c.id == VOTES.c.subject))
-        .where(VOTES.c.person == person, ~VOTES.c.withdrawn, SUBJECTS.c.state == state)
+        .where(VOTES.c.person == person, ~VOTES.c.withdrawn, SUBJECTS.c.state.in_(states))
     )
     return total - int(link.execute(done).scalar_one())
 
 
 def _one_more(
-    link: sa.Connection, person: str, held: Collection[str], slot: int, gold_share: float
+    link: sa.Connection,
+    person: str,
+    taken: Collection[str],
+    slot: int,
+    gold_share: float,
+    secret: str,
 ) -> list[Any]:
-    if gold_share and _chance(link, person, slot) < gold_share:
-        found = _chosen(link, _new(person, held, "gold"), 1)
-        if found:
-            return found
-    return _chosen(link, _new(person, held, "open"), 1)
+    found = _chosen(link, _new(person, taken), 1)
+    if found and gold_share and _chance(link, person, slot, secret) < gold_share:
+        hidden = _unvoted(person, taken).where(SUBJECTS.c.state == "gold")
+        # Each person meets them in another order.
+        gold = sorted(
+            link.execute(hidden).all(), key=lambda row: _drawn(secret, person, str(row.id))
+        )
+        return list(gold[:1]) or found
+    return found
 
 
-def _chance(link: sa.Connection, person: str, slot: int) -> float:
+def _chance(link: sa.Connection, person: str, slot: int, secret: str) -> float:
     """A number from 0 to 1 that is another at every place of a person's own row of galaxies."""
     seen = sa.select(sa.func.count()).select_from(VOTES).where(VOTES.c.person == person)
     kept = sa.select(sa.func.count()).select_from(HANDED).where(HANDED.c.person == person)
     place = link.execute(seen).scalar_one() + link.execute(kept).scalar_one() + slot
-    digest = hashlib.sha256(f"{person}/{place}".encode()).digest()
+    return _drawn(secret, person, str(place))
+
+
+def _drawn(secret: str, person: str, what: str) -> float:
+    digest = hmac.new(secret.encode(), f"{person}/{what}".encode(), hashlib.sha256).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
@@ -129,16 +146,16 @@ def _given(person: str, held: Collection[str]) -> sa.Select[Any]:
     )
 
 
-def _new(person: str, held: Collection[str], state: str) -> sa.Select[Any]:
+def _new(person: str, taken: Collection[str]) -> sa.Select[Any]:
     others = (
         sa.select(sa.func.count())
         .select_from(HANDED)
         .where(HANDED.c.subject == SUBJECTS.c.id, HANDED.c.until > now(), HANDED.c.person != person)
         .scalar_subquery()
     )
-    chosen = _unvoted(person, held).where(SUBJECTS.c.state == state)
-    if state == "open":
-        chosen = chosen.where(SUBJECTS.c.votes + others < SUBJECTS.c.wanted)
+    chosen = _unvoted(person, taken).where(
+        SUBJECTS.c.state == "open", SUBJECTS.c.votes + others < SUBJECTS.c.wanted
+    )
     return chosen.order_by(SUBJECTS.c.position)
 
 
@@ -150,7 +167,7 @@ def _unvoted(person: str, held: Collection[str]) -> sa.Select[Any]:
     return asked.where(SUBJECTS.c.id.not_in(list(held))) if held else asked
 
 
-def _disputed(person: str, held: Collection[str]) -> sa.Select[Any]:
+def _disputed(held: Collection[str]) -> sa.Select[Any]:
     asked = sa.select(SUBJECTS.c.id, SUBJECTS.c.file, SUBJECTS.c.votes)
     asked = asked.where(SUBJECTS.c.state == "disputed", SUBJECTS.c.id.not_in(list(held)))
     return asked.order_by(SUBJECTS.c.position)
@@ -160,11 +177,11 @@ def _chosen(link: sa.Connection, asked: sa.Select[Any], n: int) -> list[Any]:
     return list(link.execute(asked.limit(n)).all())
 
 
-def _keep(link: sa.Connection, person: str, subjects: Sequence[str]) -> None:
+def _keep(link: sa.Connection, person: str, subjects: Sequence[str], why: Why) -> None:
     until = now() + datetime.timedelta(seconds=HANDED_S)
     link.execute(HANDED.delete().where(HANDED.c.until <= now()))
     if not subjects:
         return
     link.execute(HANDED.delete().where(HANDED.c.person == person, HANDED.c.subject.in_(subjects)))
-    rows = [{"person": person, "subject": one, "until": until} for one in subjects]
+    rows = [{"person": person, "subject": one, "why": why, "until": until} for one in subjects]
     link.execute(HANDED.insert(), rows)

@@ -101,6 +101,11 @@ def _labelled(campaign: Campaign, folder: Path) -> Rows:
             expected=f"one of {', '.join(table.columns)}",
             do="set standards.column",
         )
+    if not table[settings.column].dtype.is_numeric():
+        raise CampaignError(
+            f"the column {settings.column!r} of {path} holds no numbers",
+            expected="inclinations in degrees",
+        )
     rows: Rows = {}
     values = table[settings.column].to_list()
     for (_, file), value in zip(table_rows(path, campaign.id_column, ""), values, strict=True):

@@ -25,6 +25,8 @@ __all__ = [
 ]
 
 NAMES = sa.MetaData()
+# What PostgreSQL's writers wait for, each for its turn.
+WRITERS = 7_003_117
 # Facts about the campaign itself: its name, its task, the key of its pseudonyms.
 FACTS = sa.Table(
     "label_facts",
@@ -85,9 +87,12 @@ VOTES = sa.Table(
     sa.Column("seconds", sa.Float),
     sa.Column("made", sa.String(40)),
     sa.Column("received", sa.DateTime, nullable=False, index=True),
+    sa.Column("rejects", sa.Boolean, nullable=False),
     sa.Column("withdrawn", sa.Boolean, nullable=False),
     # Of an expert about a galaxy on which the others did not agree.
     sa.Column("settles", sa.Boolean, nullable=False),
+    # The verdict for which the same expert gave this vote up.
+    sa.Column("given_up_for", sa.String(64), index=True),
 )
 sa.Index(
     "label_votes_once",
@@ -103,6 +108,7 @@ HANDED = sa.Table(
     NAMES,
     sa.Column("person", sa.String(32), primary_key=True),
     sa.Column("subject", sa.String(200), primary_key=True, index=True),
+    sa.Column("why", sa.String(8), nullable=False),
     sa.Column("until", sa.DateTime, nullable=False),
 )
 
@@ -130,7 +136,7 @@ class Database:
         try:
             # What people wrote belongs into no log.
             self.engine = sa.create_engine(url, hide_parameters=True)
-        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
+        except (sa.exc.ArgumentError, ImportError, ValueError) as error:
             raise CampaignError(
                 f"the database cannot be used: {error}",
                 expected="sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME",
@@ -148,18 +154,21 @@ class Database:
     @property
     def exists(self) -> bool:
         """Whether the tables are there."""
-        return bool(self._asked(lambda: sa.inspect(self.engine).has_table(SUBJECTS.name)))
+        with self._told():
+            return bool(sa.inspect(self.engine).has_table(SUBJECTS.name))
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """All or nothing; of SQLite's writers one at a time, so that what was read still holds."""
-        with self._asked(self._writer.connect) as link, link.begin():
+        """All or nothing, and one writer at a time, so that what was read still holds."""
+        with self._told(), self._writer.connect() as link, link.begin():
+            if self.engine.dialect.name == "postgresql":
+                link.execute(sa.select(sa.func.pg_advisory_xact_lock(WRITERS)))
             yield link
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """One view of all tables, in which nothing changes."""
-        with self._asked(self.engine.connect) as link:
+        with self._told(), self.engine.connect() as link:
             if self.engine.dialect.name != "sqlite":
                 link = link.execution_options(isolation_level="REPEATABLE READ")
             with link.begin():
@@ -169,10 +178,20 @@ class Database:
         """Let the database go."""
         self.engine.dispose()
 
-    def _asked(self, ask: Any) -> Any:
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say in our words what a database refuses; what breaks a rule of the tables is a fault."""
         try:
-            return ask()
-        except sa.exc.OperationalError as error:
+            yield
+        except sa.exc.DataError as error:
+            raise CampaignError(
+                "a text holds a character that the database cannot keep",
+                status=422,
+                code="bad_text",
+            ) from error
+        except (sa.exc.IntegrityError, sa.exc.ProgrammingError):
+            raise
+        except sa.exc.DatabaseError as error:
             raise CampaignError(
                 f"the database {self.engine.url.render_as_string()} does not answer: {error.orig}",
                 do="start it, or mend `database` in the campaign's file",

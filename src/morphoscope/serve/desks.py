@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,9 @@ import numpy as np
 from morphoscope.errors import CampaignError, ImageError, UnknownError
 from morphoscope.images import read_image
 from morphoscope.label import Campaign, Desk, load_campaign
+from morphoscope.label.progress import progress
 from morphoscope.label.standards import Rows, read_standards, standard_file
+from morphoscope.label.statistics import statistics
 from morphoscope.label.trees import Tree
 from morphoscope.serve.intake import encoded
 
@@ -20,7 +24,9 @@ __all__ = ["COLOUR", "Counter", "open_campaigns"]
 
 COLOUR = "colour"
 OF_PICTURES = (COLOUR, "red", "green", "blue")
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+JPEG = (".jpg", ".jpeg")
+PICTURES = (*JPEG, ".png", ".webp", ".bmp", ".tif", ".tiff")
+PROGRESS_S, STATISTICS_S = 5.0, 60.0
 REMEMBERED = 20_000
 API = "/api/v1/campaigns"
 
@@ -47,12 +53,33 @@ class Counter:
     def __init__(self, campaign: Campaign) -> None:
         self.campaign = campaign
         self.desk = Desk(campaign)
-        self.galaxies = sum(one["state"] != "gold" for one in self.desk.subjects())
+        self._kept: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._turn = threading.Lock()
 
     @cached_property
     def standards(self) -> Rows:
         """Images of each whole degree; none where questions are asked."""
         return read_standards(self.campaign) if self.campaign.task == "inclination" else {}
+
+    def progress(self) -> dict[str, Any]:
+        """`morphoscope.label.progress`, some seconds old."""
+        return self._lately("progress", PROGRESS_S, progress)
+
+    def statistics(self) -> dict[str, Any]:
+        """`morphoscope.label.statistics`, a minute old: they take seconds of many votes."""
+        found = self._lately("statistics", STATISTICS_S, statistics)
+        return found | {"progress": self.progress()}
+
+    def _lately(
+        self, name: str, seconds: float, make: Callable[[Desk], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """What was made a moment ago, or made now, for all who ask at once."""
+        with self._turn:
+            then, found = self._kept.get(name, (0.0, {}))
+            if time.monotonic() - then > seconds or not found:
+                found = make(self.desk)
+                self._kept[name] = (time.monotonic(), found)
+            return dict(found)
 
     def summary(self) -> dict[str, Any]:
         """What a list of campaigns says of it."""
@@ -63,7 +90,7 @@ class Counter:
             "description": campaign.description,
             "task": campaign.task,
             "join": campaign.people.join,
-            "n": self.galaxies,
+            "n": self.progress()["n"],
             "links": {"self": f"{API}/{campaign.name}", "page": f"/label/{campaign.name}"},
         }
 
@@ -115,7 +142,7 @@ class Counter:
             raise UnknownError(f"there is no band {band!r}", expected=f"one of {', '.join(known)}")
         pixels = read_image(file)
         if band != COLOUR:
-            pixels = pixels[..., known.index(band) - 1][..., None]
+            pixels = pixels[..., [min(known.index(band), pixels.shape[2]) - 1]]
         return encoded(pixels)
 
 
@@ -127,12 +154,15 @@ def _asked(tree: Tree) -> dict[str, Any]:
 @lru_cache(REMEMBERED)
 def bands_of(file: str) -> tuple[str, ...]:
     """Ways to see an image: in colour, then each of its bands."""
-    if Path(file).suffix.lower() in PICTURES:
+    suffix = Path(file).suffix.lower()
+    if suffix in JPEG:
         return OF_PICTURES
     try:
         n = np.shape(read_image(file))[2]
     except (ImageError, OSError):
         return (COLOUR,)
+    if suffix in PICTURES:
+        return OF_PICTURES if n == 3 else (COLOUR,)
     return (COLOUR, *(f"band {index + 1}" for index in range(n))) if n > 1 else (COLOUR,)
 
 

@@ -122,10 +122,12 @@ class Limiter:
         A second, in the long run; 0: no limit.
     burst
         At once.
+    what
+        What is counted, for the error.
     """
 
-    def __init__(self, rate: float, burst: int) -> None:
-        self.rate, self.burst = rate, float(burst)
+    def __init__(self, rate: float, burst: int, what: str = "images") -> None:
+        self.rate, self.burst, self.what = rate, float(burst), what
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, client: str, n: int = 1) -> None:
@@ -148,7 +150,7 @@ class Limiter:
         if not fits:
             wait = math.ceil((min(n, self.burst) - left) / self.rate)
             raise OverloadError(
-                f"more than {self.rate:g} images a second came from one address",
+                f"more than {self.rate:g} {self.what} a second came from one address",
                 do=f"wait {wait} s, or ask the operator for a token",
                 status=429,
                 code="too_many",

@@ -82,7 +82,7 @@ class Service:
             seen=self.metrics.batched,
         )
         self.limiter = Limiter(settings.rate_per_s, settings.burst)
-        self.doors = Limiter(SIGN_INS_PER_S, SIGN_INS)
+        self.doors = Limiter(SIGN_INS_PER_S, SIGN_INS, "tries to sign in")
         self.threads = ThreadPoolExecutor(DECODERS, "images")
         self.asker = Asker(self.threads)
         self.archives = Archives(settings.archives, settings.storage)

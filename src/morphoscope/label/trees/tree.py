@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import re
 import tomllib
 from collections.abc import Sequence
@@ -85,6 +87,12 @@ class Tree(Section):
     def of(self) -> dict[str, Question]:
         """Question of each key."""
         return {one.key: one for one in self.questions}
+
+    @property
+    def digest(self) -> str:
+        """Of what votes depend on: the keys, their order, and what leads where; not the texts."""
+        ways = [[q.key, [[a.key, a.next] for a in q.answers]] for q in self.questions]
+        return hashlib.sha256(json.dumps([self.first, ways]).encode()).hexdigest()
 
     def check(self, answers: Sequence[Sequence[str]]) -> None:
         """Refuse answers that are no way through the tree, from its first question to an end.

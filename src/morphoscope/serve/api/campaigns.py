@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, Response
 
 from morphoscope.errors import PersonError
-from morphoscope.label.people import Person
+from morphoscope.label.people import Entry, Person
 from morphoscope.label.queue import Subject
 from morphoscope.label.votes import Outcome
 from morphoscope.serve.api.label_shapes import (
@@ -54,18 +54,21 @@ KEEP = {"Cache-Control": "private, max-age=3600"}
 @router.get("", response_model=Campaigns)
 async def campaigns(service: Running) -> Any:
     """The campaigns of this server."""
-    return {"campaigns": [one.summary() for one in service.campaigns.values()]}
+    counters = service.campaigns.values()
+    return {"campaigns": await run_sync(lambda: [one.summary() for one in counters])}
 
 
 @router.get("/{campaign}", response_model=WholeCampaign, responses=answers(404))
 async def campaign(counter: Desks) -> Any:
     """What is asked in a campaign: questions, or standards."""
-    return counter.whole()
+    return await run_sync(counter.whole)
 
 
 @router.get("/{campaign}/me", response_model=Me, responses=answers(404))
-async def me(counter: Desks, person: Visiting) -> Any:
-    """Who asks."""
+async def me(counter: Desks, request: Request, response: Response, person: Visiting) -> Any:
+    """Who asks; whoever comes back stays signed in."""
+    if person is not None and not request.headers.get("authorization"):
+        entered(request, response, counter, Entry(person, session_of(request, counter)))
     return await _me(counter, person)
 
 
@@ -165,6 +168,12 @@ async def following(
 )
 async def votes(counter: Desks, person: Taking, sent: SentVotes) -> Any:
     """Count votes; those that came before are not counted again."""
+    if sent.person not in ("", person.id):
+        raise PersonError(
+            "somebody else has signed in in this browser",
+            code="other_person",
+            do="sign in again to send your votes",
+        )
     outcomes = await run_sync(counter.desk.record, person, sent.votes)
     return {"votes": [_told(one) for one in outcomes]}
 

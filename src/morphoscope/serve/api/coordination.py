@@ -14,8 +14,6 @@ from fastapi.responses import Response
 from morphoscope.catalog import write_table
 from morphoscope.label.ballots import ballots_of
 from morphoscope.label.export import labels_of, votes_of
-from morphoscope.label.progress import progress
-from morphoscope.label.statistics import statistics
 from morphoscope.serve.api.campaigns import person_part
 from morphoscope.serve.api.jobs import MEDIA
 from morphoscope.serve.api.label_shapes import (
@@ -39,18 +37,19 @@ PUBLIC = ("n", "done", "votes", "people", "per_day")
 @router.get("/progress", responses=answers(404))
 async def how_far(counter: Desks) -> dict[str, Any]:
     """How far a campaign is; everybody may know."""
-    found = await run_sync(progress, counter.desk)
+    found = await run_sync(counter.progress)
     return {key: found[key] for key in PUBLIC}
 
 
 @router.get("/statistics", responses=answers(401, 403, 404))
 async def all_statistics(counter: Desks, person: Coordinating) -> dict[str, Any]:
     """Progress, agreement, raters and disputes."""
-    found = await run_sync(statistics, counter.desk)
+    found = await run_sync(counter.statistics)
     place = f"/api/v1/campaigns/{counter.campaign.name}/subjects"
-    for one in found["disputes"]:
-        one["image"] = f"{place}/{quote(one['id'], safe='')}/image"
-    return found
+    disputes = [
+        one | {"image": f"{place}/{quote(one['id'], safe='')}/image"} for one in found["disputes"]
+    ]
+    return found | {"disputes": disputes}
 
 
 @router.get("/people", response_model=Participants, responses=answers(401, 403, 404))
@@ -60,10 +59,7 @@ async def people(counter: Desks, person: Coordinating) -> Any:
 
 
 def _people(counter: Counter) -> list[dict[str, Any]]:
-    votes = counter.desk.votes()
-    counts: dict[str, int] = {}
-    for vote in votes:
-        counts[vote["person"]] = counts.get(vote["person"], 0) + 1
+    counts = counter.desk.people.counts()
     return [person_part(one, counts.get(one.id, 0)) for one in counter.desk.people.all()]
 
 

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from morphoscope.label.people import LONGEST_NAME, LONGEST_PASSWORD, Role
+from morphoscope.label.credentials import LONGEST_NAME, LONGEST_PASSWORD
+from morphoscope.label.people import Role
 from morphoscope.serve.shapes import ProblemText
 
 __all__ = [
@@ -66,6 +67,9 @@ class SentVotes(_Sent):
                 }
             ]
         ],
+    )
+    person: str = Field(
+        "", description="Id of whom they are; refused where another has signed in.", max_length=64
     )
 
 

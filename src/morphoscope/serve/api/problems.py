@@ -75,12 +75,14 @@ def problem_of(error: MorphoscopeError) -> dict[str, Any]:
     # What an archive answered is no answer of ours.
     own = None if isinstance(error, ServiceError) else error.data.get("status")
     status = int(str(own or CODES.get(code, status)))
+    # Where the database is and who asks it is for the log.
+    away = code == "database"
     return {
         "status": status,
         "code": code,
-        "found": error.found,
+        "found": "the campaign's database does not answer" if away else error.found,
         "expected": error.expected,
-        "do": error.do,
+        "do": "try again in a moment" if away else error.do,
     }
 
 

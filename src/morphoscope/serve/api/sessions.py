@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import anyio
 from fastapi import Depends, Header, Request
@@ -127,6 +127,7 @@ def forget_cookie(response: Response, counter: Counter) -> None:
     response.delete_cookie(PREFIX + counter.campaign.name, httponly=True, samesite="strict")
 
 
-def _is_https(request: Request) -> Any:
+def _is_https(request: Request) -> bool:
     # A proxy that ends TLS says so.
-    return "https" in (request.url.scheme, request.headers.get("x-forwarded-proto", ""))
+    told = request.headers.get("x-forwarded-proto", "").split(",")
+    return "https" in (request.url.scheme, told[0].strip())

@@ -7,15 +7,13 @@ export const campaign = root?.dataset.campaign ?? "";
 export const page = (name = "") => `/label/${encodeURIComponent(campaign)}${name && `/${name}`}`;
 const PATIENCE_MS = 25_000;
 
+/** What was refused; its `code` is empty where not the server but a proxy or a portal has answered. */
 async function refusal(response) {
   const again = Number(response.headers.get("Retry-After")) || 0;
-  let told = { found: `The server answered ${response.status}.`, do: "Try again in a minute." };
-  try {
-    told = (await response.json()).error ?? told;
-  } catch {
-    // A proxy's page in place of the server's words.
-  }
-  return Object.assign(new Refused(response.status, told), { code: told.code ?? "", again });
+  const told = await response.json().then((one) => one?.error, () => null);
+  const ours = typeof told?.code === "string" && typeof told.found === "string";
+  const words = ours ? told : { found: `The server answered ${response.status}.`, do: "Try again in a minute." };
+  return Object.assign(new Refused(response.status, words), { code: ours ? told.code : "", again });
 }
 
 /** Response of a route below the API; `Refused` with status 0 where nobody answers in time. */
@@ -39,7 +37,17 @@ export async function reach(address, { method = "GET", query = [], body } = {}) 
   throw await refusal(response);
 }
 
-const json = async ({ blob }) => JSON.parse((await blob.text()) || "null");
+/** Something answered that is not the server: a portal of the network, or a proxy. */
+export const stranger = (status) => new Refused(status, {
+  found: "Something on the way answers in the server's place.",
+  do: "See whether the network wants you to sign in; it is tried again.",
+});
+
+async function json({ response, blob }) {
+  const told = await blob.text().then(JSON.parse).catch(() => null);
+  if (typeof told !== "object" || told === null) throw stranger(response.status);
+  return told;
+}
 
 /** JSON of a route of this page's campaign. */
 export const label = async (path, options) => json(await reach(`/api/v1/campaigns/${encodeURIComponent(campaign)}${path}`, options));

@@ -1,6 +1,7 @@
 // Images that were fetched once: the server lets no browser keep them, so the page does.
 
-import { reach } from "./label-ask.js";
+import { Refused } from "./ask.js";
+import { reach, stranger } from "./label-ask.js";
 
 // About four rows of standards and ten galaxies in three bands.
 const MOST = 160;
@@ -26,11 +27,20 @@ export function image(url) {
 
 async function opened(url) {
   try {
-    const { blob } = await reach(url);
-    return { bitmap: await createImageBitmap(blob), address: URL.createObjectURL(blob) };
+    const { response, blob } = await reach(url);
+    if (!blob.type.startsWith("image/")) throw stranger(response.status);
+    return { bitmap: await drawable(blob), address: URL.createObjectURL(blob) };
   } catch (error) {
     fetched.delete(url);
     throw error;
+  }
+}
+
+async function drawable(blob) {
+  try {
+    return await createImageBitmap(blob);
+  } catch {
+    throw Object.assign(new Refused(415, { found: "The image cannot be drawn." }), { code: "not_an_image" });
   }
 }
 

@@ -12,8 +12,8 @@ const narrow = matchMedia("(max-width: 48rem)");
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class Inclination {
-  constructor(standards, { parts, cast, say, reject, reasons }) {
-    Object.assign(this, { parts, cast, say, reject, standards, example: 0, fine: false, place: 0, former: null });
+  constructor(standards, { parts, cast, say, reject, reasons, answerable }) {
+    Object.assign(this, { parts, cast, say, reject, answerable, standards, example: 0, fine: false, place: 0, former: null });
     const known = Object.keys(standards.images ?? {}).map(Number);
     const all = [...new Set([...(standards.angles ?? []), ...known])].sort((a, b) => a - b);
     this.least = standards.least ?? all[0];
@@ -167,6 +167,7 @@ export class Inclination {
   // Sent, or looked at more closely
 
   confirm() {
+    if (!this.answerable()) return;
     if (this.faceOn) return this.cast({ reject: ["face_on"] }, "Face-on");
     if (!this.fine) return this.closer(this.angle);
     this.cast({ inclination: this.angle }, `${this.angle}°`);

@@ -7,6 +7,7 @@ import { Development, Glass } from "./label-glass.js";
 import { image, inBand } from "./label-images.js";
 import { Inclination } from "./label-inclination.js";
 import { keep, lasting, read } from "./label-kept.js";
+import { once } from "./label-once.js";
 import { Outbox, signedInAs } from "./label-outbox.js";
 import { Queue } from "./label-queue.js";
 import { Clock, History, counted } from "./label-session.js";
@@ -14,6 +15,8 @@ import { Tree } from "./label-tree.js";
 
 const parts = Object.fromEntries($$("[id]").map((one) => [one.id, one]));
 const mode = new URLSearchParams(location.search).get("mode") === "disputes" ? "disputes" : "queue";
+// A click or a key so soon after a galaxy has come was meant for the one before.
+const FRESH_MS = 300;
 const HINT = `morphoscope-hint:${root.dataset.task}`;
 const clock = new Clock();
 // What is in front of a person: the galaxy, the note on it, and the vote that was taken back.
@@ -21,6 +24,7 @@ let shown = { subject: null, note: "", former: null };
 let band = read("morphoscope-band") ?? "";
 let outbox, queue, task, history, me;
 let mine = 0;
+let freshness = null;
 
 const glass = new Glass(parts.view, parts.ring, () => task?.placed?.(parts.view));
 const development = new Development(root, { contrast: parts.contrast, brightness: parts.brightness });
@@ -41,9 +45,20 @@ async function present(subject, former = null) {
   const found = await imageOf(subject);
   if (shown.subject !== subject || !found) return;
   glass.open(found.bitmap);
-  parts.frame.removeAttribute("aria-busy");
+  fresh();
   clock.begin();
 }
+
+/** The galaxy is seen from now on. */
+function fresh() {
+  clearTimeout(freshness);
+  parts.frame.removeAttribute("aria-busy");
+  parts.frame.dataset.fresh = "";
+  freshness = setTimeout(() => delete parts.frame.dataset.fresh, FRESH_MS);
+}
+
+/** Whether an answer can be about the galaxy that is shown. */
+const answerable = () => Boolean(shown.subject) && !parts.frame.hasAttribute("aria-busy") && !("fresh" in parts.frame.dataset);
 
 async function imageOf(subject) {
   try {
@@ -74,7 +89,7 @@ function rest() {
       ? ["The connection is away", `All galaxies that were fetched ahead are measured.${kept} It goes on by itself when the server can be reached.`]
       : queue.done && !queue.coming.length
         ? [mode === "disputes" ? "No dispute is left" : "All measured", `There is no galaxy left for you. Thank you.${kept}`]
-        : ["One moment", "The next galaxies are on their way."];
+        : ["One moment", queue.broken.size ? "Galaxies are asked for whose images can be shown." : "The next galaxies are on their way."];
   [parts["rest-title"].textContent, parts["rest-words"].textContent] = words;
   show(parts.work, false);
   show(parts.rest, true);
@@ -90,7 +105,7 @@ function news() {
 // Votes
 
 function cast(content, words) {
-  if (!shown.subject || parts.frame.hasAttribute("aria-busy")) return;
+  if (!answerable()) return;
   const { subject, note } = shown;
   const vote = { key: uuid(), subject: subject.id, content, note, seconds: clock.seconds(), made: new Date().toISOString() };
   queue.voted.add(subject.id);
@@ -127,17 +142,28 @@ function say(words, undoable = false) {
 
 // What is kept, and what is not
 
+const inside = (sentence) => (sentence.charAt(0).toLowerCase() + sentence.slice(1)).replace(/\.$/, "");
+const SAVING = {
+  idle: () => "Saving…",
+  away: (many) => `${many} for the connection`,
+  failing: (many, problem) => `${many} for the server: ${inside(problem)}`,
+  "signed out": (many) => `${many} until you sign in`,
+  "other person": (many) => `${many} until you sign in again`,
+};
+
 function showSaved() {
   const [waits, state] = [outbox.waiting.length, outbox.state];
   const many = `${counted(waits, "vote")} ${waits === 1 ? "waits" : "wait"}`;
-  const words = !waits ? "All saved" : state === "signed out" ? `${many} until you sign in` : state === "idle" ? "Saving…" : `${many} for the ${state === "away" ? "connection" : "server"}`;
+  const words = !waits ? "All saved" : SAVING[state](many, outbox.problem);
   const kind = !waits ? "saved" : state === "idle" ? "saving" : "waits";
   if (parts.saved.textContent !== words) parts.saved.textContent = words;
   parts.saved.dataset.kind = kind;
   show(parts["signed-out"], state === "signed out" || queue.problem?.status === 401);
+  show(parts["other-person"], waits > 0 && state === "other person");
   show(parts.fleeting, !lasting());
   const left = typeof queue.left === "number" ? ` · ${queue.left.toLocaleString("en")} left` : "";
-  parts.count.textContent = `${(me.votes + mine).toLocaleString("en")} by you${left}`;
+  const broken = queue.broken.size ? ` · ${counted(queue.broken.size, "image")} could not be shown` : "";
+  parts.count.textContent = `${(me.votes + mine).toLocaleString("en")} by you${left}${broken}`;
   showRefused();
 }
 
@@ -149,7 +175,9 @@ function showRefused() {
     html("p", { class: "found" }, `Your vote on ${vote.subject} was not taken: ${why.found}`),
     why.expected && html("p", {}, `Expected: ${why.expected}`),
     why.do && html("p", {}, html("b", {}, "What to do: "), why.do),
-    html("button", { type: "button", class: "quiet", onclick: () => outbox.dismiss(vote.key) }, "Dismiss this vote"))));
+    html("p", { class: "choices" },
+      html("button", { type: "button", onclick: () => outbox.again(vote.key) }, "Try again"), " ",
+      html("button", { type: "button", class: "quiet", onclick: () => outbox.dismiss(vote.key) }, "Dismiss this vote")))));
 }
 
 // Tools
@@ -260,7 +288,7 @@ function rejectKey(event) {
 
 function sendReject(event) {
   event.preventDefault();
-  if (!reasons().length) return;
+  if (!reasons().length || !answerable()) return;
   const chosen = reasons();
   parts.reject.close();
   const words = $$("input:checked", parts.reasons).map((box) => box.dataset.text.toLowerCase()).join(", ");
@@ -316,7 +344,7 @@ function open(about, person) {
   outbox = new Outbox(campaign, person.id, news);
   const unsent = () => outbox.entries().map((one) => one.vote.subject);
   queue = new Queue({ mode, unsent, band: () => band, changed: news });
-  const doing = { parts, cast, say, reject: openReject, reasons: about.reject ?? [] };
+  const doing = { parts, cast, say, reject: openReject, reasons: about.reject ?? [], answerable };
   task = about.task === "tree" ? new Tree(about.tree, doing) : new Inclination(about.standards, doing);
   reasonBoxes(about.reject ?? []);
   show(parts.rejecting, (about.reject ?? []).length > 0);
@@ -329,6 +357,7 @@ function open(about, person) {
   say("");
 }
 
+once();
 parts.reject.addEventListener("keydown", rejectKey);
 parts["reject-form"].addEventListener("submit", sendReject);
 parts["note-form"].addEventListener("submit", takeNote);

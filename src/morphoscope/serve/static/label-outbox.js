@@ -3,7 +3,7 @@
 //
 // One name a vote: two tabs that write at the same time cannot overwrite each other's.
 
-import { write } from "./label-ask.js";
+import { label, stranger, write } from "./label-ask.js";
 import { forget, keep, names, read } from "./label-kept.js";
 
 const BATCH = 50;
@@ -11,7 +11,9 @@ const BATCH = 50;
 const BATCH_CHARACTERS = 60_000;
 const FIRST_WAIT_MS = 1500;
 const LONGEST_WAIT_MS = 60_000;
-const REFUSALS = [400, 403, 409, 413, 415, 422];
+// Only the server's own word about a vote is final: the way to it refuses with all kinds of numbers.
+const FINAL = { status: [400, 422], code: ["bad_vote", "bad_value"] };
+const OUTCOMES = ["counted", "known", "refused"];
 
 const prefix = (campaign, person) => `morphoscope-vote:${campaign}:${person}:`;
 const whose = (campaign) => `morphoscope-person:${campaign}`;
@@ -28,7 +30,7 @@ export const forgetVotes = (campaign, person) => names(prefix(campaign, person))
 export class Outbox {
   /** @param changed called whenever something was added, sent, refused or has failed */
   constructor(campaign, person, changed) {
-    Object.assign(this, { campaign, person, changed, state: "idle", wait: FIRST_WAIT_MS, timer: null, sending: null, last: 0 });
+    Object.assign(this, { campaign, person, changed, state: "idle", wait: FIRST_WAIT_MS, timer: null, sending: null, last: 0, problem: "" });
     this.prefix = prefix(campaign, person);
   }
 
@@ -89,6 +91,15 @@ export class Outbox {
     this.send();
   }
 
+  /** Send a vote once more that was refused. */
+  again(key) {
+    const { refused, ...entry } = this.entry(key) ?? {};
+    if (!refused) return;
+    this.put(entry);
+    this.changed();
+    this.send();
+  }
+
   dismiss(key) {
     this.remove(key);
     this.changed();
@@ -115,7 +126,8 @@ export class Outbox {
 
   failed(error) {
     if (error.status === undefined) console.error(error);
-    this.state = error.status === 401 ? "signed out" : error.status === 0 ? "away" : "failing";
+    this.state = stateOf(error);
+    this.problem = error.found ?? "this page broke down";
     const wait = Math.max(this.wait, 1000 * (error.again ?? 0)) * (0.75 + 0.5 * Math.random());
     this.wait = Math.min(LONGEST_WAIT_MS, 2 * this.wait);
     this.timer = setTimeout(() => this.send(), wait);
@@ -123,28 +135,34 @@ export class Outbox {
 
   async empty() {
     for (let waiting = this.waiting; waiting.length; waiting = this.waiting) {
-      const now = read(whose(this.campaign));
-      if (now !== this.person) throw { status: 401 };
+      this.known(read(whose(this.campaign)));
       if (waiting[0].undo) await this.withdraw(waiting[0]);
       else await this.deliver(batch(waiting));
       this.changed();
     }
   }
 
+  /** Nothing is done under the name of somebody else. */
+  known(person) {
+    if (!person) throw { status: 401, found: "you are signed out" };
+    if (person !== this.person) throw { status: 403, code: "other_person", found: "somebody else has signed in" };
+  }
+
   async deliver(entries) {
     for (const one of entries) this.put({ ...one, tried: true });
     let answered;
     try {
-      answered = (await write("/votes", { votes: entries.map((one) => one.vote) })).votes;
+      answered = await write("/votes", { votes: entries.map((one) => one.vote), person: this.person });
     } catch (error) {
-      if (!REFUSALS.includes(error.status)) throw error;
-      if (entries.length > 1) return this.oneByOne(entries);
-      answered = [{ key: entries[0].vote.key, state: "refused", error: { found: error.found, expected: error.expected, do: error.todo } }];
+      const final = FINAL.status.includes(error.status) && FINAL.code.includes(error.code);
+      if (entries.length > 1 && (final || error.status === 413)) return this.oneByOne(entries);
+      if (!final) throw error;
+      answered = { votes: [{ key: entries[0].vote.key, state: "refused", error: { found: error.found, expected: error.expected, do: error.todo } }] };
     }
-    const states = new Map(answered.map((one) => [one.key, one]));
+    const outcomes = outcomesOf(answered);
     for (const { vote } of entries) {
-      if (!states.has(vote.key)) throw { status: 502 };
-      this.settle(vote.key, states.get(vote.key));
+      if (!outcomes.has(vote.key)) throw stranger(200);
+      this.settle(vote.key, outcomes.get(vote.key));
     }
   }
 
@@ -158,7 +176,7 @@ export class Outbox {
     if (!entry) return;
     if (state !== "refused") entry.undo ? this.put({ ...entry, sent: true }) : this.remove(key);
     else if (entry.undo) this.remove(key);
-    else this.put({ ...entry, refused: error ?? { found: "The server did not take it." } });
+    else this.put({ ...entry, refused: error?.found ? error : { found: "The server did not take it." } });
   }
 
   /** A vote of which nobody knows whether it arrived is sent once more, so that there is something to withdraw. */
@@ -171,10 +189,24 @@ export class Outbox {
     try {
       await write(`/votes/${encodeURIComponent(key)}/undo`);
     } catch (error) {
-      if (error.status !== 404 && error.status !== 403) throw error;
+      const final = (error.status === 404 && error.code === "unknown") || (error.status === 403 && error.code === "forbidden");
+      if (!final) throw error;
+      // Not one's own, or somebody else has the session meanwhile.
+      this.known((await label("/me")).person?.id);
     }
     this.remove(key);
   }
+}
+
+function stateOf({ status, code }) {
+  if (code === "other_person") return "other person";
+  return { 401: "signed out", 0: "away" }[status] ?? "failing";
+}
+
+/** What became of each vote, by its key; only what the server can have said. */
+function outcomesOf({ votes }) {
+  const said = (one) => typeof one?.key === "string" && OUTCOMES.includes(one.state);
+  return new Map(Array.isArray(votes) ? votes.filter(said).map((one) => [one.key, one]) : []);
 }
 
 function batch(waiting) {

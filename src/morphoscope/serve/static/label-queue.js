@@ -8,6 +8,10 @@ const AHEAD = 5;
 const FEW = 3;
 const MOST_HELD = 50;
 const WAIT_MS = [1000, 20_000];
+const IMAGE_WAIT_MS = 3000;
+// How the server itself says that a file is not there or no image, and how often it may fail at one.
+const BROKEN = [404, 415, 422];
+const FAILURES = 3;
 
 export class Queue {
   /**
@@ -19,6 +23,7 @@ export class Queue {
   constructor({ mode, unsent, band, changed }) {
     Object.assign(this, { mode, unsent, band, changed, coming: [], shown: null, done: false, problem: null, left: null });
     this.voted = new Set();
+    this.broken = new Set();
     this.wait = WAIT_MS[0];
     addEventListener("online", () => this.fill());
   }
@@ -37,14 +42,16 @@ export class Queue {
     if (subject) this.coming.unshift(subject);
   }
 
-  drop(id) {
-    this.voted.add(id);
+  drop(id, why = this.voted) {
+    why.add(id);
     this.coming = this.coming.filter((one) => one.id !== id);
+    this.fill();
   }
 
-  /** Galaxies that the server cannot know to be taken. */
+  /** Galaxies that the server cannot know to be taken, or that cannot be shown (the last of them first). */
   held() {
-    return [...new Set([...this.coming.map((one) => one.id), this.shown?.id, ...this.unsent()].filter(Boolean))];
+    const broken = [...this.broken].reverse();
+    return [...new Set([...this.coming.map((one) => one.id), this.shown?.id, ...broken, ...this.unsent()].filter(Boolean))];
   }
 
   async fill() {
@@ -65,9 +72,9 @@ export class Queue {
 
   received({ subjects, left, done }) {
     this.problem = null;
-    this.wait = WAIT_MS[0];
     const known = new Set([...this.held(), ...this.voted]);
     const fresh = subjects.filter((one) => !known.has(one.id));
+    if (fresh.length) this.wait = WAIT_MS[0];
     Object.assign(this, { left, done: done || !subjects.length });
     this.coming.push(...fresh);
     fresh.forEach((one) => this.fetch(one));
@@ -85,12 +92,20 @@ export class Queue {
       await image(inBand(subject, this.band()));
       subject.ready = true;
     } catch (error) {
-      this.problem = error;
-      // A file that is broken stays so: the next ones go on without it.
-      const broken = error.status >= 400 && error.status < 500;
-      if (broken) this.drop(subject.id);
-      else setTimeout(() => this.coming.includes(subject) && this.fetch(subject), 3000);
+      this.failed(subject, error);
     }
     this.changed();
+  }
+
+  failed(subject, error) {
+    subject.failures = (subject.failures ?? 0) + (error.code === "failed" ? 1 : 0);
+    const broken = (error.code && BROKEN.includes(error.status)) || subject.failures >= FAILURES;
+    if (!broken) {
+      this.problem = error;
+      setTimeout(() => this.coming.includes(subject) && this.fetch(subject), IMAGE_WAIT_MS);
+      return;
+    }
+    // A file that is broken stays so: others come in its place.
+    this.drop(subject.id, this.broken);
   }
 }

@@ -7,8 +7,8 @@ import { drawing } from "./label-drawings.js";
 const KEYS = [..."123456789", ..."adefghjklmopqstvwyz"];
 
 export class Tree {
-  constructor(tree, { parts, cast, say }) {
-    Object.assign(this, { parts, cast, say, first: tree.first, given: [], former: [] });
+  constructor(tree, { parts, cast, say, answerable }) {
+    Object.assign(this, { parts, cast, say, answerable, first: tree.first, given: [], former: [] });
     this.questions = new Map(tree.questions.map((one) => [one.key, one]));
   }
 
@@ -57,6 +57,7 @@ export class Tree {
   }
 
   give(answer) {
+    if (!this.answerable()) return;
     const question = this.current;
     const pair = [question, answer.key];
     if (answer.next) {

@@ -11,7 +11,8 @@ OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clie
 
 
 def ready(page: Any) -> None:
-    page.wait_for_selector("#work:not([hidden]) #frame:not([aria-busy])")
+    """A galaxy is shown, and answers are taken."""
+    page.wait_for_selector("#work:not([hidden]) #frame:not([aria-busy], [data-fresh])")
 
 
 def until(page: Any, true: str) -> None:

@@ -106,6 +106,8 @@ def test_the_row_is_slid_by_a_finger(begun) -> None:
     assert low > 65
     page.tap("#confirm")
     assert page.inner_text("#reading").startswith(f"{low + 2.5}°")
+    # Sooner it would be a double tap.
+    page.wait_for_timeout(350)
     page.tap("#confirm")
     ready(page)
     assert after_saving(page, "tilts")[0]["content"] == {"inclination": low + 2.5}

@@ -1,0 +1,75 @@
+"""Images that cannot be shown keep nobody from measuring the others."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from morphoscope.serve.settings import ServeSettings
+from serve.browser.label.desk_hands import ready, smooth, until, votes_of
+from serve.label.desks_to_try import set_up
+from serve.servers import ServerThread, wait_for
+
+GOOD = 2
+BROKEN = 11
+
+
+@pytest.fixture
+def damaged(tmp_path, tiny_model) -> Any:
+    """A campaign most of whose files are gone since it was set up."""
+    made = set_up(tmp_path / "some", "some", "tree", GOOD + BROKEN, 48)
+    for image in sorted((tmp_path / "some" / "images").iterdir())[GOOD:]:
+        image.unlink()
+    settings = ServeSettings(
+        models=[tiny_model], storage=tmp_path / "storage", threads=1, campaigns=[made.file]
+    )
+    with ServerThread(settings) as running:
+        yield running
+
+
+def test_galaxies_that_can_be_shown_come_after_all_that_cannot(open_page, damaged) -> None:
+    page = open_page(f"{damaged.url}/label/some/sign-in")
+    page.click("text=Begin without a name")
+    for _ in range(GOOD):
+        smooth(page)
+    page.wait_for_selector("#rest-title >> text=All measured")
+    until(page, f"/ · {BROKEN} images could not be shown/.test(text('#count'))")
+    wait_for(lambda: len(votes_of(page, "some")) == GOOD)
+
+
+def test_a_portal_is_no_broken_image(open_page) -> None:
+    """What is not the server's own answer says nothing of a galaxy."""
+    page = open_page("/label/shapes/sign-in")
+    welcome = {"status": 404, "content_type": "text/html", "body": "<h1>Welcome</h1>"}
+    page.route(re.compile("/image"), lambda route: route.fulfill(**welcome))
+    page.click("text=Begin without a name")
+    page.wait_for_selector("#rest-title >> text=The connection is away")
+    page.unroute(re.compile("/image"))
+    ready(page)
+    assert "could not be shown" not in page.inner_text("#count")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": 200, "content_type": "image/jpeg", "body": "no image"},
+        {"status": 500, "json": {"error": {"code": "failed", "found": "an error of its own"}}},
+    ],
+)
+def test_an_image_that_cannot_be_drawn_is_passed_over(open_page, answer) -> None:
+    page = open_page("/label/shapes/sign-in")
+    damaged: list[str] = []
+
+    def damage(route: Any) -> None:
+        if len(damaged) < 5 and route.request.url not in damaged:
+            damaged.append(route.request.url)
+        if route.request.url in damaged:
+            return route.fulfill(**answer)
+        return route.continue_()
+
+    page.route(re.compile("/image"), damage)
+    page.click("text=Begin without a name")
+    ready(page)
+    until(page, "/ · 5 images could not be shown/.test(text('#count'))")
