@@ -84,7 +84,7 @@ def test_the_dashboard_draws_what_there_is(open_page, tried, server) -> None:
     for words in (
         "50 of 200 galaxies",
         "4.2°",
-        "n = 90 pairs",
+        "90 galaxies with two votes or more",
         "bold <b>owl</b>",
         "outlier",
         "2 galaxies on",
