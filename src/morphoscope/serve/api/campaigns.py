@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, Response
 
 from morphoscope.errors import PersonError
-from morphoscope.label.people import Entry, Person
+from morphoscope.label.people import Person
 from morphoscope.label.queue import Subject
 from morphoscope.label.votes import Outcome
 from morphoscope.serve.api.label_shapes import (
@@ -65,10 +65,8 @@ async def campaign(counter: Desks) -> Any:
 
 
 @router.get("/{campaign}/me", response_model=Me, responses=answers(404))
-async def me(counter: Desks, request: Request, response: Response, person: Visiting) -> Any:
-    """Who asks; whoever comes back stays signed in."""
-    if person is not None and not request.headers.get("authorization"):
-        entered(request, response, counter, Entry(person, session_of(request, counter)))
+async def me(counter: Desks, person: Visiting) -> Any:
+    """Who asks."""
     return await _me(counter, person)
 
 

@@ -29,6 +29,7 @@ __all__ = [
 PREFIX = "morphoscope_"
 HEADER = "label"
 DAY_S = 86_400
+COOKIE_DAYS = 400  # browsers keep none longer
 # Passwords that are hashed at once: each takes 64 MB.
 HASHED = anyio.CapacityLimiter(2)
 
@@ -115,7 +116,8 @@ def entered(request: Request, response: Response, counter: Counter, entry: Entry
     response.set_cookie(
         PREFIX + counter.campaign.name,
         entry.session,
-        max_age=round(counter.campaign.people.session_days * DAY_S),
+        # The server knows when it ends; who comes back in time stays in.
+        max_age=COOKIE_DAYS * DAY_S,
         httponly=True,
         samesite="strict",
         secure=_is_https(request),

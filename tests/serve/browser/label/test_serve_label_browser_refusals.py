@@ -102,7 +102,6 @@ def test_nothing_is_taken_back_in_the_session_of_another_tab(begun) -> None:
     assert votes_of(page, "shapes") == []
     page.context.clear_cookies()
     page.context.add_cookies(mine)
-    assert [one["key"] for one in votes_of(page, "shapes")] == [counted["key"]]
     (mended,) = after_saving(page, "shapes")
     assert mended["subject"] == counted["subject"]
     assert mended["key"] != counted["key"]
