@@ -109,6 +109,19 @@ def test_an_undone_vote_counts_no_more_and_the_galaxy_can_be_voted_on_again(
     assert said(desk, ann, tilted("g00", 65)) == ["counted"]
 
 
+def test_the_dispute_that_was_chosen_comes_first(make_desk: MakeDesk) -> None:
+    desk = make_desk()
+    people = volunteers(desk, 4)
+    disputed = [f"g{k:02d}" for k in range(4)]
+    for person, angle in zip(people, (10, 50, 88), strict=False):
+        desk.record(person, [tilted(name, angle) for name in disputed])
+    expert = dataclasses.replace(people[3], role="expert")
+    for name in disputed:
+        given, left = desk.next(expert, disputes=True, first=name)
+        assert (given[0].id, len(given), left) == (name, 4, 4)
+    assert len(desk.next(expert, disputes=True, first="no such")[0]) == 4
+
+
 def test_agreement_disputes_and_the_expert(make_desk: MakeDesk) -> None:
     desk = make_desk()
     people = volunteers(desk, 4)

@@ -112,6 +112,32 @@ def test_answers_of_a_tree(make_desk: MakeDesk, tmp_path: Path) -> None:
     assert {one["votes"] for one in told["raters"]} == {3}
 
 
+def test_agreement_is_told_of_those_that_chance_drew(make_desk: MakeDesk, tmp_path: Path) -> None:
+    names = [f"g{k:02d}" for k in range(12)]
+    doubtful = pl.DataFrame({"id_str": names, "p_a": [0.5] * 12, "p_b": [0.5] * 12})
+    doubtful.write_parquet(tmp_path / "p.parquet")
+    queue = {"order": "information", "predictions": ["p.parquet"], "random_share": 0.25}
+    desk = make_desk(queue=queue)
+    drawn = {one["id"]: one["drawn"] for one in desk.subjects()}
+    assert sorted(drawn.values()).count("random") == 3
+    for k, person in enumerate(volunteers(desk, 2)):
+        apart = {"random": 2, "teaching": 20}
+        desk.record(person, [tilted(name, 40 + k * apart[drawn[name]]) for name in names])
+    told = statistics(desk)["agreement"]
+    assert (told["of"], told["pair_rms_deg"]["n"]) == ("random", 3)
+    assert told["pair_rms_deg"]["value"] == pytest.approx(2)
+
+
+def test_a_note_is_no_formula(make_desk: MakeDesk, tmp_path: Path) -> None:
+    desk = make_desk()
+    (ann,) = volunteers(desk, 1)
+    for name, note in (("g00", "=1+1"), ("g01", "a bar?")):
+        desk.record(ann, [tilted(name, 50) | {"note": note}])
+    export(desk, tmp_path / "labels.csv")
+    votes = read_table(tmp_path / "labels-votes.csv", text=("id_str",))
+    assert sorted(votes["note"]) == ["'=1+1", "a bar?"]
+
+
 def test_gold_measures_raters_and_is_no_label(
     make_desk: MakeDesk, tmp_path: Path, pictures: Path
 ) -> None:

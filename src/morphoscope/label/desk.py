@@ -102,7 +102,13 @@ class Desk:
             return {row.key: row.value for row in link.execute(sa.select(FACTS)).all()}
 
     def next(
-        self, person: Person, n: int = 5, *, held: Collection[str] = (), disputes: bool = False
+        self,
+        person: Person,
+        n: int = 5,
+        *,
+        held: Collection[str] = (),
+        disputes: bool = False,
+        first: str = "",
     ) -> tuple[list[Subject], int]:
         """The next galaxies of a person, and how many the queue has for them.
 
@@ -121,6 +127,7 @@ class Desk:
                 min(n, MOST_HANDED),
                 held=held,
                 disputes=disputes,
+                first=storable(first),
                 gold_share=self.campaign.gold.share if self.campaign.gold.table else 0.0,
                 secret=self._secret,
             )

@@ -59,9 +59,14 @@ def export(desk: Desk, out: Path) -> dict[Path, int]:
 
 
 def votes_of(ballots: Ballots) -> pl.DataFrame:
-    """Every vote that counts, raters by pseudonym, moments as text."""
+    """Every vote that counts, raters by pseudonym, moments as text.
+
+    A note that a spreadsheet would run as a formula gets an apostrophe before it.
+    """
+    runs = pl.col("note").str.contains(r"^[=+\-@\t\r]")
+    note = pl.when(runs).then("'" + pl.col("note")).otherwise("note").alias("note")
     return ballots.votes.rename({"subject": "id_str"}).with_columns(
-        pl.col("received").dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+        pl.col("received").dt.strftime("%Y-%m-%dT%H:%M:%SZ"), note
     )
 
 

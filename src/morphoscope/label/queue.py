@@ -54,6 +54,7 @@ def hand_out(
     *,
     held: Collection[str] = (),
     disputes: bool = False,
+    first: str = "",
     gold_share: float = 0.0,
     secret: str = "",
 ) -> list[Subject]:
@@ -71,6 +72,8 @@ def hand_out(
         What they have already and do not need again.
     disputes
         Galaxies on which others did not agree, instead of the queue.
+    first
+        The dispute that comes before the others.
     gold_share
         Share of hidden gold galaxies.
     secret
@@ -78,7 +81,7 @@ def hand_out(
     """
     why: Why = "dispute" if disputes else "queue"
     if disputes:
-        rows = _chosen(link, _disputed(held), n)
+        rows = _chosen(link, _disputed(held, first), n)
     else:
         rows = _chosen(link, _given(person, held), n)
         for slot in range(n - len(rows)):
@@ -167,10 +170,10 @@ def _unvoted(person: str, held: Collection[str]) -> sa.Select[Any]:
     return asked.where(SUBJECTS.c.id.not_in(list(held))) if held else asked
 
 
-def _disputed(held: Collection[str]) -> sa.Select[Any]:
+def _disputed(held: Collection[str], first: str) -> sa.Select[Any]:
     asked = sa.select(SUBJECTS.c.id, SUBJECTS.c.file, SUBJECTS.c.votes)
     asked = asked.where(SUBJECTS.c.state == "disputed", SUBJECTS.c.id.not_in(list(held)))
-    return asked.order_by(SUBJECTS.c.position)
+    return asked.order_by(SUBJECTS.c.id != first, SUBJECTS.c.position)
 
 
 def _chosen(link: sa.Connection, asked: sa.Select[Any], n: int) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from morphoscope.label.consensus import (
 )
 from morphoscope.label.desk import Desk
 from morphoscope.label.progress import progress
+from morphoscope.label.teaching import RANDOM, TEACHING
 
 __all__ = ["statistics"]
 
@@ -42,19 +44,34 @@ def statistics(desk: Desk) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``progress`` (`morphoscope.label.progress`), ``agreement`` (``pair_rms_deg``: r.m.s.
-        difference of two people with its interval; ``alpha`` of each question; ``differences``:
-        pairs of votes by their difference), ``raters``, ``disputes``.
+        ``progress`` (`morphoscope.label.progress`), ``agreement`` (``of``: ``random`` where a part
+        of the galaxies was chosen by what teaches, and only the others are a fair sample, else
+        ``all``; ``pair_rms_deg``: r.m.s. difference of two people with its interval; ``alpha`` of
+        each question; ``differences``: pairs of votes by their difference), ``raters``,
+        ``disputes``.
     """
     ballots = ballots_of(desk)
-    agreement = _angles(ballots) if desk.tree is None else _answers(ballots)
-    disputed = [one for one in desk.subjects() if one["state"] == "disputed"]
+    subjects = desk.subjects()
+    of, fair = _fair(ballots, subjects)
+    agreement = _angles(fair) if desk.tree is None else _answers(fair)
+    disputed = [one for one in subjects if one["state"] == "disputed"]
     return {
         "progress": progress(desk),
-        "agreement": agreement,
+        "agreement": {"of": of, **agreement},
         "raters": _raters(desk, ballots),
         "disputes": [{"id": one["id"], "votes": one["votes"]} for one in disputed[:DISPUTES]],
     }
+
+
+def _fair(ballots: Ballots, subjects: list[dict[str, Any]]) -> tuple[str, Ballots]:
+    """The votes on galaxies that nobody chose: doubtful ones would pass for a lack of agreement."""
+    if all(one["drawn"] != TEACHING for one in subjects):
+        return "all", ballots
+    named = [one["id"] for one in subjects if one["drawn"] == RANDOM]
+    fair = pl.col("subject").is_in(named)
+    return RANDOM, replace(
+        ballots, votes=ballots.votes.filter(fair), answers=ballots.answers.filter(fair)
+    )
 
 
 def _angles(ballots: Ballots) -> dict[str, Any]:

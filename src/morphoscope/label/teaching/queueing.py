@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["order"]
+__all__ = ["RANDOM", "TEACHING", "order"]
 
 RANDOM, TEACHING = "random", "teaching"
 # 0.1 · 30 is a little less than 3.

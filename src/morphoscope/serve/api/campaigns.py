@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse, Response
 from morphoscope.errors import PersonError
 from morphoscope.label.people import Person
 from morphoscope.label.queue import Subject
-from morphoscope.label.votes import Outcome
+from morphoscope.label.votes import LONGEST_ID, Outcome
 from morphoscope.serve.api.label_shapes import (
     Campaigns,
     Join,
@@ -148,11 +148,14 @@ async def following(
     mode: Annotated[
         Literal["queue", "disputes"], Query(description="Disputes are for experts.")
     ] = "queue",
+    first: Annotated[
+        str, Query(max_length=LONGEST_ID, description="A dispute that comes before the others.")
+    ] = "",
 ) -> Any:
     """The next galaxies of whoever asks."""
     disputes = mode == "disputes"
     subjects, left = await run_sync(
-        lambda: counter.desk.next(person, n, held=held, disputes=disputes)
+        lambda: counter.desk.next(person, n, held=held, disputes=disputes, first=first)
     )
     shown = await run_sync(lambda: [_shown(counter, one) for one in subjects])
     return {"subjects": shown, "left": left, "done": not shown and not held}

@@ -37,13 +37,14 @@ function drawProgress({ n = 0, done = 0, disputed = 0, open = null, votes = 0, r
   parts["per-day"].replaceChildren(...(perDay.length ? [html("h3", {}, "Votes per day"), columns(perDay, { label: "Votes per day" })] : []));
 }
 
-function drawAgreement({ pair_rms_deg: rms, alpha = [], differences = [] } = {}) {
+function drawAgreement({ of, pair_rms_deg: rms, alpha = [], differences = [] } = {}) {
   const said = [];
   if (rms) {
     const span = known(rms.low) && known(rms.high) ? ` (95 %: ${number(rms.low)}–${number(rms.high, 1, "°")})` : "";
     said.push(html("p", {}, html("b", {}, number(rms.value, 1, "°")), ` root mean square difference of two people’s angles${span}, ${many(rms.n)} galaxies with two votes or more.`));
   }
   if (differences.length) said.push(html("figure", {}, columns(differences, { label: "Differences of pairs", axis: "difference of two people (deg)" })));
+  if (said.length || alpha.length) said.unshift(...(of === "random" ? [html("p", { class: "small" }, "Of the galaxies that chance drew: those chosen for what they teach are doubtful on purpose.")] : []));
   const rows = alpha.map((one) => ({ name: plain(one.question), value: one.value, n: one.n }));
   if (rows.length) said.push(html("p", { class: "small" }, "Krippendorff’s α of each question: 1 is agreement, 0 is chance."), values(rows, { label: "Krippendorff’s alpha per question" }));
   parts.agreement.replaceChildren(...(said.length ? said : [html("p", { class: "small" }, "There are not yet two votes on any galaxy.")]));
@@ -79,7 +80,7 @@ function drawRaters(raters = []) {
 
 function drawDisputes(disputes = []) {
   parts.disputes.replaceChildren(...disputes.slice(0, 24).map(({ id, image, votes }) => html("li", {},
-    html("a", { href: `${page()}?mode=disputes` },
+    html("a", { href: `${page()}?mode=disputes&galaxy=${encodeURIComponent(id)}` },
       html("img", { src: image, alt: "", width: 120, height: 120, loading: "lazy" }),
       html("span", {}, id), html("span", { class: "small" }, Array.isArray(votes) ? counted(votes.length, "vote") : known(votes) ? counted(votes, "vote") : "")))));
   const text = disputes.length ? `${counted(disputes.length, "galaxy").replace("galaxys", "galaxies")} on which people do not agree.` : "There are none.";

@@ -15,6 +15,8 @@ import { Tree } from "./label-tree.js";
 
 const parts = Object.fromEntries($$("[id]").map((one) => [one.id, one]));
 const mode = new URLSearchParams(location.search).get("mode") === "disputes" ? "disputes" : "queue";
+// The dispute that somebody chose on the dashboard comes first.
+const first = new URLSearchParams(location.search).get("galaxy") ?? "";
 // A click or a key so soon after a galaxy has come was meant for the one before.
 const FRESH_MS = 300;
 const HINT = `morphoscope-hint:${root.dataset.task}`;
@@ -343,7 +345,7 @@ function open(about, person) {
   history = new History(`${campaign}:${person.id}`);
   outbox = new Outbox(campaign, person.id, news);
   const unsent = () => outbox.entries().map((one) => one.vote.subject);
-  queue = new Queue({ mode, unsent, band: () => band, changed: news });
+  queue = new Queue({ mode, first, unsent, band: () => band, changed: news });
   const doing = { parts, cast, say, reject: openReject, reasons: about.reject ?? [], answerable };
   task = about.task === "tree" ? new Tree(about.tree, doing) : new Inclination(about.standards, doing);
   reasonBoxes(about.reject ?? []);

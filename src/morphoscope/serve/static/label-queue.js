@@ -16,12 +16,13 @@ const FAILURES = 3;
 export class Queue {
   /**
    * @param mode "queue" or "disputes"
+   * @param first id of the dispute that comes before all others
    * @param unsent ids of galaxies whose votes the server does not know yet
    * @param band the band that is looked at
    * @param changed called when there is news: galaxies, none, or no connection
    */
-  constructor({ mode, unsent, band, changed }) {
-    Object.assign(this, { mode, unsent, band, changed, coming: [], shown: null, done: false, problem: null, left: null });
+  constructor({ mode, first, unsent, band, changed }) {
+    Object.assign(this, { mode, first, unsent, band, changed, coming: [], shown: null, done: false, problem: null, left: null });
     this.voted = new Set();
     this.broken = new Set();
     this.wait = WAIT_MS[0];
@@ -60,7 +61,7 @@ export class Queue {
     this.filling = true;
     try {
       const held = this.held().slice(0, MOST_HELD).map((id) => ["held", id]);
-      this.received(await label("/next", { query: [["n", AHEAD], ["mode", this.mode], ...held] }));
+      this.received(await label("/next", { query: [["n", AHEAD], ["mode", this.mode], ["first", this.first], ...held] }));
     } catch (error) {
       this.problem = error;
       this.again(error);

@@ -35,12 +35,13 @@ def test_three_people_and_an_expert(open_page, tmp_path, tiny_model) -> None:
         states = [one["state"] for one in desk.subjects()]
         assert {one["votes"] for one in desk.subjects()} == {3}
         assert sorted(states) == ["disputed", "done", "done", "done"]
+        (disputed,) = (one["id"] for one in desk.subjects() if one["state"] == "disputed")
         expert = open_page(
             f"{running.url}/label/many/sign-in#link={desk.people.invite('expert', 'Eve')}"
         )
         expert.click("#by-link button")
         expert.wait_for_url(lambda url: "sign-in" not in url)
-        expert.goto(f"{running.url}/label/many?mode=disputes")
+        expert.goto(f"{running.url}/label/many?mode=disputes&galaxy={disputed}")
         ready(expert)
         keys(expert, "3")
         wait_for(lambda: "settled" in {one["state"] for one in desk.subjects()})
