@@ -42,5 +42,5 @@ $(VENV)/.train: $(VENV)/bin/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.train
-	$(PIP_INSTALL) -e '.[train,test,pretrained,serve]'
+	$(PIP_INSTALL) -e '.[train,test,pretrained,serve,cluster]'
 	@touch $@

@@ -47,6 +47,8 @@ ORDER = [
     "retraining",
     "search",
     "comparison",
+    "watching",
+    "workflow",
     "cli",
     "__main__",
 ]

@@ -171,7 +171,8 @@ def read_run(run: Path) -> Recipe:
 @contextmanager
 def opened(recipe: Recipe, run: Path) -> Iterator[Job]:
     """Open a run folder, for this process alone, with the engine of the recipe."""
-    _require_apart(run, Job(recipe, run).data)
+    data = Job(recipe, run).data
+    _require_apart(run, data)
     try:
         run.mkdir(parents=True, exist_ok=True)
         lock = (run / ".lock").open("w")
@@ -186,7 +187,8 @@ def opened(recipe: Recipe, run: Path) -> Iterator[Job]:
             ) from error
         with atomic_path(run / RECIPE) as path:
             path.write_text(recipe.model_dump_json(indent=1))
-        with open_engine(recipe.engine) as engine:
+        watched = [run / RECIPE, *([data] if data is not None else [])]
+        with open_engine(recipe.engine, folder=run, watched=watched) as engine:
             yield Job(recipe, run, engine)
 
 
@@ -257,6 +259,7 @@ def run_if_needed(stage: Stage, job: Job, *, force: bool = False) -> StageRecord
     )
     write_record(folder, begun)
     clock = time.monotonic()
+    job.working_engine().turn_to(stage.name)
     try:
         summary = stage.work(replace(job, former=None if anew else _usable(former, fingerprint)))
     except IMPOSSIBLE:

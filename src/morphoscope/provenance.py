@@ -41,7 +41,7 @@ RECORD = "stage.json"
 PACKAGE = Path(__file__).parent
 # What words messages, draws bars, names settings (their values are digested) or places work
 # changes no result.
-WITHOUT_EFFECT = frozenset({"engine.py", "errors.py", "progress.py", "provenance.py", "recipe"})
+WITHOUT_EFFECT = frozenset({"engine", "errors.py", "progress.py", "provenance.py", "recipe"})
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,9 @@ from typing import Any, Literal
 import polars as pl
 
 from morphoscope.engine import Engine
+from morphoscope.engine.activity import Activity
+from morphoscope.engine.inline import InlineEngine
+from morphoscope.engine.work import exclusive
 from morphoscope.errors import StageError
 from morphoscope.provenance import (
     content_digest,
@@ -194,6 +198,28 @@ def _prepare(job: Job) -> dict[str, Any]:
     )
 
 
+def _in_one_piece(work: Callable[[Job], dict[str, Any]]) -> Callable[[Job], dict[str, Any]]:
+    """Do a stage that does not fan out here, or on one worker of a cluster."""
+
+    def done(job: Job) -> dict[str, Any]:
+        engine = job.working_engine()
+        if not engine.clustered:
+            return work(job)
+        alone = InlineEngine(Activity(None))
+        former = None if job.former is None else job.former.absolute()
+        there = replace(job, run=job.run.absolute(), engine=alone, former=former)
+        ((_, summary),) = engine.map(functools.partial(_alone, work), [there])
+        return summary
+
+    return done
+
+
+def _alone(work: Callable[[Job], dict[str, Any]], job: Job) -> dict[str, Any]:
+    """Do a stage on a worker, when no other one does it any more."""
+    with exclusive(job.run / ".worker.lock"):
+        return work(job)
+
+
 def _train(job: Job) -> dict[str, Any]:
     from morphoscope.train import train
 
@@ -270,7 +296,7 @@ STAGES: dict[str, Stage] = {
             ("prepare",),
             ("train",),
             _train_settings,
-            _train,
+            _in_one_piece(_train),
             check=_check_train,
         ),
         Stage(
@@ -278,14 +304,14 @@ STAGES: dict[str, Stage] = {
             ("clean", "split", "prepare", "train"),
             ("evaluate",),
             _sections("name", "description", "evaluate", seed=True),
-            _evaluate,
+            _in_one_piece(_evaluate),
         ),
         Stage(
             "export",
             ("prepare", "train", "evaluate"),
             ("bundle",),
             _sections("name", "description", "export", seed=True),
-            _export,
+            _in_one_piece(_export),
         ),
     )
 }

@@ -11,7 +11,7 @@ import polars as pl
 
 from morphoscope.catalog import atomic_path, free_names, read_catalogue, write_catalogue
 from morphoscope.clean.angles import with_inclinations
-from morphoscope.clean.checks import Look, Shard, look_at_shard
+from morphoscope.clean.checks import Look, Shard, look_at_shard, look_carefully
 from morphoscope.clean.duplicates import find_duplicates
 from morphoscope.clean.labels import classify, compare_counts
 from morphoscope.engine import Engine
@@ -120,7 +120,9 @@ def _look(
     to_do = [index for index, place in enumerate(places) if not place.exists()]
     done = len(files) - sum(len(shards[index].files) for index in to_do)
     with progress("clean", len(files), done=done) as advance:
-        for number, looks in engine.map(look_at_shard, [shards[index] for index in to_do]):
+        for number, looks in engine.map(
+            look_at_shard, [shards[index] for index in to_do], careful=look_carefully
+        ):
             _write_shard(places[to_do[number]], looks)
             advance(len(looks))
     return pl.concat([LOOKS.to_frame(), *(pl.read_parquet(place) for place in places)])

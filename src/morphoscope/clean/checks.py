@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from morphoscope.engine.crash import Crashed, surviving
 from morphoscope.errors import ImageError
 from morphoscope.recipe import CleanSettings
 
@@ -20,6 +22,7 @@ __all__ = [
     "blank",
     "empty",
     "look_at_shard",
+    "look_carefully",
     "pixel_sha256",
     "saturated",
     "too_small",
@@ -115,6 +118,14 @@ class Shard:
 def look_at_shard(shard: Shard) -> list[Look]:
     """Decode each image once and look for defects."""
     return [_look(file, shard.settings) for file in shard.files]
+
+
+def look_carefully(shard: Shard) -> list[Look]:
+    """Do the same where an image ends the process that reads it: that one has the defect."""
+    look = functools.partial(_look, settings=shard.settings)
+    crash = Look(None, None, None, "crash")
+    found = surviving(look, shard.files)
+    return [crash if isinstance(one, Crashed) else one for one in found]
 
 
 def _look(file: str | None, settings: CleanSettings) -> Look:

@@ -13,11 +13,21 @@ import typer
 from morphoscope import __version__
 
 # Imported for the commands that they add, in the order in which help shows them.
-from morphoscope.cli import recipes, images, renewal, servers, desks, lists  # isort: skip
+from morphoscope.cli import recipes, images, renewal, servers, desks, workflows, lists  # isort: skip
 from morphoscope.cli.app import app
 from morphoscope.errors import MorphoscopeError
 
-__all__ = ["app", "desks", "images", "lists", "main", "recipes", "renewal", "servers"]
+__all__ = [
+    "app",
+    "desks",
+    "images",
+    "lists",
+    "main",
+    "recipes",
+    "renewal",
+    "servers",
+    "workflows",
+]
 
 INTERRUPTED = 130
 

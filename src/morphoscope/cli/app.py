@@ -23,7 +23,14 @@ app = typer.Typer(
 )
 
 
-def load(recipe: Path, data: str, changes: list[str], out: Path | None) -> tuple[Recipe, Path]:
+def load(
+    recipe: Path,
+    data: str,
+    changes: list[str],
+    out: Path | None,
+    engine: str = "",
+    profile: Path | None = None,
+) -> tuple[Recipe, Path]:
     import json
 
     from morphoscope.recipe import load_recipe
@@ -31,7 +38,7 @@ def load(recipe: Path, data: str, changes: list[str], out: Path | None) -> tuple
     if data:
         path = str(Path(data).expanduser().absolute())
         changes = [*changes, f"acquire.data={json.dumps(path)}"]
-    loaded = load_recipe(recipe, changes)
+    loaded = load_recipe(recipe, changes, profile=profile, kind=engine)
     return loaded, out or Path("runs") / loaded.name
 
 

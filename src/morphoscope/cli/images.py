@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from morphoscope.cli.app import app, show_summary
 from morphoscope.cli.options import (
     AnewOption,
+    EngineOption,
     FileOption,
     IdOption,
     ImagesArgument,
+    ProfileOption,
     SeeingOption,
     TableOption,
     ThicknessOption,
     WorkersOption,
 )
+
+if TYPE_CHECKING:
+    from morphoscope.engine import Engine
+
+
+def _opened(
+    stage: str, images: str, out: Path, engine: str, profile: Path | None, workers: int
+) -> AbstractContextManager[Engine]:
+    from morphoscope.engine import open_engine
+    from morphoscope.recipe import load_engine
+
+    given = {"workers": workers} if workers else {}
+    settings = load_engine(profile, engine, **given)
+    named = Path(images).expanduser().absolute()
+    # A pattern, or a part of a file, is told by who reads it.
+    watched = [named] if named.exists() else []
+    return open_engine(settings, stage=stage, watched=watched)
 
 
 @app.command()
@@ -28,20 +48,20 @@ def predict(
     id_column: IdOption = "",
     file_column: FileOption = "",
     workers: WorkersOption = 0,
+    engine: EngineOption = "",
+    profile: ProfileOption = None,
     force: AnewOption = False,
 ) -> None:
     """Classify images with a model; one row for every image, resumable."""
-    from morphoscope.engine import open_engine
     from morphoscope.predict import predict as predict_images
     from morphoscope.progress import say
-    from morphoscope.recipe import EngineSettings
 
-    with open_engine(EngineSettings(kind="local", workers=workers)) as engine:
+    with _opened("predict", images, out, engine, profile, workers) as place:
         summary = predict_images(
             bundle,
             images,
             out=out,
-            engine=engine,
+            engine=place,
             id_column=id_column,
             file_column=file_column,
             force=force,
@@ -60,21 +80,21 @@ def measure(
     id_column: IdOption = "",
     file_column: FileOption = "",
     workers: WorkersOption = 0,
+    engine: EngineOption = "",
+    profile: ProfileOption = None,
     force: AnewOption = False,
 ) -> None:
     """Measure axial ratios and the inclinations of their formula, without a model; resumable."""
-    from morphoscope.engine import open_engine
     from morphoscope.measure import measure as measure_images
-    from morphoscope.recipe import EngineSettings
 
-    with open_engine(EngineSettings(kind="local", workers=workers)) as engine:
+    with _opened("measure", images, out, engine, profile, workers) as place:
         options: dict[str, Any] = {
             "id_column": id_column,
             "file_column": file_column,
             "force": force,
         }
         show_summary(
-            measure_images(images, out=out, engine=engine, q0=q0, psf_fwhm=psf_fwhm, **options)
+            measure_images(images, out=out, engine=place, q0=q0, psf_fwhm=psf_fwhm, **options)
         )
 
 

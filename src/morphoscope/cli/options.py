@@ -8,11 +8,13 @@ import typer
 __all__ = [
     "AnewOption",
     "DataOption",
+    "EngineOption",
     "FileOption",
     "ForceOption",
     "IdOption",
     "ImagesArgument",
     "OutOption",
+    "ProfileOption",
     "RecipeArgument",
     "SeeingOption",
     "SetOption",
@@ -24,6 +26,23 @@ __all__ = [
 RecipeArgument = Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe, a TOML file.")]
 DataOption = Annotated[
     str, typer.Option("--data", metavar="PATH", help="Path of the data (acquire.data).")
+]
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        metavar="KIND",
+        help="local, inline, slurm, pbs, htcondor, kubernetes, or tcp://HOST:PORT of a scheduler.",
+    ),
+]
+ProfileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--profile",
+        metavar="FILE",
+        envvar="MORPHOSCOPE_PROFILE",
+        help="TOML file with a section [engine]: where work runs, and with what.",
+    ),
 ]
 OutOption = Annotated[
     Path | None, typer.Option("--out", metavar="RUN", help="Run folder [runs/NAME].")

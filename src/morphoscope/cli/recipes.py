@@ -10,8 +10,10 @@ import typer
 from morphoscope.cli.app import app, load, misuse, show_summary
 from morphoscope.cli.options import (
     DataOption,
+    EngineOption,
     ForceOption,
     OutOption,
+    ProfileOption,
     RecipeArgument,
     SetOption,
 )
@@ -22,6 +24,8 @@ def run(
     recipe: RecipeArgument,
     data: DataOption = "",
     out: OutOption = None,
+    engine: EngineOption = "",
+    profile: ProfileOption = None,
     changes: SetOption = [],  # noqa: B006 - typer reads it, nothing writes it
     force: ForceOption = False,
     first: Annotated[
@@ -34,7 +38,7 @@ def run(
 
     if first and first not in STAGES:
         misuse(f"--from {first}: there are the stages {', '.join(STAGES)}")
-    loaded, folder = load(recipe, data, changes, out)
+    loaded, folder = load(recipe, data, changes, out, engine, profile)
     records = run_stages(loaded, folder, force=force, first=first or None)
     score = records["evaluate"].summary
     if loaded.task == "inclination":
@@ -45,6 +49,11 @@ def run(
             f"(n = {score['n_test']:,} test images)"
         )
     print(f"report: {folder / 'evaluate' / 'report.html'}")
+    if loaded.engine.clustered:
+        from morphoscope.watching import write_page
+
+        write_page(folder, folder / "activity.html")
+        print(f"what ran where: {folder / 'activity.html'}")
     print(f"model:  {folder / 'export' / records['export'].summary['bundle']}")
 
 
@@ -57,12 +66,14 @@ def _add_stage(name: str, text: str) -> None:
         recipe: RecipeArgument,
         data: DataOption = "",
         out: OutOption = None,
+        engine: EngineOption = "",
+        profile: ProfileOption = None,
         changes: SetOption = [],  # noqa: B006 - typer reads it, nothing writes it
         force: ForceOption = False,
     ) -> None:
         from morphoscope.pipeline import run_stage
 
-        loaded, folder = load(recipe, data, changes, out)
+        loaded, folder = load(recipe, data, changes, out, engine, profile)
         record = run_stage(loaded, folder, name, force=force)
         show_summary(record.summary)
         print(f"in: {folder / name}")
@@ -91,6 +102,8 @@ def simulate(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FOLDER", help="Folder [simulated/NAME].")
     ] = None,
+    engine: EngineOption = "",
+    profile: ProfileOption = None,
     changes: SetOption = [],  # noqa: B006 - typer reads it, nothing writes it
 ) -> None:
     """Draw galaxies of known truth: images and their catalogue; goes on where it was cut off."""
@@ -98,10 +111,11 @@ def simulate(
     from morphoscope.simulate.folder import simulate_folder
 
     given = [] if n is None else [f"simulate.n={n}"]
-    loaded, _ = load(recipe, "", [*changes, *given], None)
+    loaded, _ = load(recipe, "", [*changes, *given], None, engine, profile)
     folder = out or Path("simulated") / loaded.name
-    with open_engine(loaded.engine) as engine:
-        show_summary(simulate_folder(loaded.simulate, seed=loaded.seed, out=folder, engine=engine))
+    folder.mkdir(parents=True, exist_ok=True)
+    with open_engine(loaded.engine, stage="acquire", watched=[folder]) as place:
+        show_summary(simulate_folder(loaded.simulate, seed=loaded.seed, out=folder, engine=place))
     print(f"in: {folder / 'catalogue.parquet'}")
 
 
@@ -119,6 +133,8 @@ def search(
     ] = None,
     data: DataOption = "",
     out: OutOption = None,
+    engine: EngineOption = "",
+    profile: ProfileOption = None,
     changes: SetOption = [],  # noqa: B006 - typer reads it, nothing writes it
 ) -> None:
     """Search the settings that the recipe leaves open; goes on where it was cut off."""
@@ -126,7 +142,7 @@ def search(
 
     options = {"strategy": strategy or None, "trials": trials, "workers": workers}
     given = [f"search.{key}={value}" for key, value in options.items() if value is not None]
-    loaded, folder = load(recipe, data, [*changes, *given], out)
+    loaded, folder = load(recipe, data, [*changes, *given], out, engine, profile)
     found = search_settings(loaded, folder)
     best = found["best"]
     print(
@@ -142,12 +158,14 @@ def compare(
     recipe: RecipeArgument,
     data: DataOption = "",
     out: OutOption = None,
+    engine: EngineOption = "",
+    profile: ProfileOption = None,
     changes: SetOption = [],  # noqa: B006 - typer reads it, nothing writes it
 ) -> None:
     """Train the variants of a recipe with several seeds and say which differences are real."""
     from morphoscope.comparison import compare_variants
 
-    loaded, folder = load(recipe, data, changes, out)
+    loaded, folder = load(recipe, data, changes, out, engine, profile)
     results = compare_variants(loaded, folder)
     for name, why in results["failed"].items():
         print(f"{name} was left out: {why}")
@@ -159,11 +177,34 @@ def compare(
 
 @app.command()
 def status(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
+    run_folder: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Run folder, or folder of predictions.")
+    ],
+    watching: Annotated[
+        bool, typer.Option("--watch", help="Show what works on it, until that ends.")
+    ] = False,
+    page: Annotated[
+        Path | None, typer.Option("--page", metavar="FILE", help="Write what ran where, as HTML.")
+    ] = None,
 ) -> None:
     """Show which stages are up to date, which not and why, and what each cost."""
     from rich.console import Console
 
     from morphoscope.cli.tables import stages_table
 
-    Console(highlight=False).print(stages_table(run_folder))
+    if page is not None:
+        from morphoscope.errors import StageError
+        from morphoscope.watching import write_page
+
+        if not write_page(run_folder, page):
+            raise StageError(
+                f"{run_folder} does not say what ran where",
+                expected="a run folder in which work was done",
+            )
+        print(f"page: {page}")
+    elif watching:
+        from morphoscope.cli.watch import watch
+
+        watch(run_folder)
+    else:
+        Console(highlight=False).print(stages_table(run_folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,11 +12,16 @@ from morphoscope.comparison.answering import Questions, answers_of, questions_of
 from morphoscope.comparison.concluding import conclude_from
 from morphoscope.comparison.entry import Entry
 from morphoscope.comparison.folds import draw_folds, fold_stores
-from morphoscope.comparison.trainings import train_once, training_of
+from morphoscope.comparison.trainings import (
+    Training,
+    train_or_tell,
+    training_of,
+    try_training,
+)
 from morphoscope.comparison.variants import base_recipe, variant_recipes
 from morphoscope.errors import MorphoscopeError, RecipeError, TrainingError
 from morphoscope.pipeline import opened, prepared, run_if_needed
-from morphoscope.progress import say
+from morphoscope.progress import progress, say
 from morphoscope.provenance import settings_digest
 from morphoscope.recipe import Recipe
 from morphoscope.stages import STAGES, Job
@@ -63,8 +69,8 @@ def compare_variants(recipe: Recipe, run: Path) -> dict[str, Any]:
         _require_class(base.compare.of_class, entries[0].asked)
         _check(entries, failed)
         _require_two(entries, failed)
-        job.working_engine().rest()
-        _train(entries, failed, base.compare.seeds, out / "trainings")
+        trained = _train_everywhere(job, entries, base.compare.seeds, out / "trainings")
+        _train(entries, failed, base.compare.seeds, out / "trainings", trained)
         _require_two(entries, failed)
         return conclude_from(base, entries, failed, out)
 
@@ -196,32 +202,57 @@ def _check(entries: list[Entry], failed: dict[str, str]) -> None:
             ) from error
 
 
-def _train(entries: list[Entry], failed: dict[str, str], seeds: int, out: Path) -> None:
+def _train_everywhere(
+    job: Job, entries: list[Entry], seeds: int, out: Path
+) -> dict[Path, MorphoscopeError]:
+    """On a cluster, do all trainings, each on a worker; what went wrong with them, by folder."""
+    engine = job.working_engine()
+    if not engine.clustered:
+        # Idle workers would take some per cent of the cores.
+        engine.rest()
+        return {}
+    engine.turn_to("compare")
+    pairs = itertools.product(range(1, seeds + 1), entries)
+    found = [one for seed, entry in pairs for one in _trainings(entry, seed, out)]
+    several = list({one.folder: one for one in found}.values())
+    failed: dict[Path, MorphoscopeError] = {}
+    with progress("trainings", len(several)) as advance:
+        for index, error in engine.map(try_training, several):
+            if error is not None:
+                failed[several[index].folder] = error
+            advance(1)
+    return failed
+
+
+def _train(
+    entries: list[Entry],
+    failed: dict[str, str],
+    seeds: int,
+    out: Path,
+    known: Mapping[Path, MorphoscopeError],
+) -> None:
     """Train and ask; seed by seed, so that all variants have as many when it is cut off."""
     for seed in range(1, seeds + 1):
         for entry in list(entries):
             say(f"compare: {entry.name}, training {seed} of {seeds}", style="bold")
             with _Sparing(entry, entries, failed):
-                _train_one(entry, seed, out)
+                _train_one(entry, seed, out, known)
 
 
-def _train_one(entry: Entry, seed: int, out: Path) -> None:
+def _trainings(entry: Entry, seed: int, out: Path) -> list[Training]:
     several = len(entry.stores) > 1
-    trainings = [
-        training_of(entry.recipe, store, seed, fold if several else None, out)
+    return [
+        training_of(entry.recipe, store.absolute(), seed, fold if several else None, out.absolute())
         for fold, store in enumerate(entry.stores)
     ]
-    try:
-        records = [train_once(training) for training in trainings]
-    except MorphoscopeError:
-        raise
-    # What torch raises where memory or a number runs out is the variant's affair.
-    except (ArithmeticError, ValueError, RuntimeError, MemoryError) as error:
-        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
-        raise TrainingError(
-            f"the training broke off ({reason})",
-            do="lower train.batch_size if memory ran out",
-        ) from error
+
+
+def _train_one(entry: Entry, seed: int, out: Path, known: Mapping[Path, MorphoscopeError]) -> None:
+    trainings = _trainings(entry, seed, out)
+    for training in trainings:
+        if training.folder in known:
+            raise known[training.folder]
+    records = [train_or_tell(training) for training in trainings]
     asked = zip(trainings, records, entry.asked, strict=True)
     entry.answers.append([answers_of(*one) for one in asked])
     entry.trainings.append(trainings)

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from morphoscope.engine.work import exclusive
+from morphoscope.errors import MorphoscopeError, TrainingError
 from morphoscope.prepare.store import CATALOGUE, read_description
 from morphoscope.progress import say
 from morphoscope.provenance import (
@@ -34,7 +36,14 @@ from morphoscope.provenance import (
 )
 from morphoscope.recipe import Recipe
 
-__all__ = ["Training", "code_of", "train_once", "training_of"]
+__all__ = [
+    "Training",
+    "code_of",
+    "train_once",
+    "train_or_tell",
+    "training_of",
+    "try_training",
+]
 
 OUTPUTS = ("model", "history.json")
 
@@ -158,6 +167,37 @@ def train_once(training: Training) -> StageRecord:
     )
     write_record(folder, done)
     return done
+
+
+def train_or_tell(training: Training) -> StageRecord:
+    """Train; what ends a training in whatever way is an error that says so.
+
+    Raises
+    ------
+    MorphoscopeError
+        As `train_once`, and where memory or a number runs out.
+    """
+    try:
+        return train_once(training)
+    except MorphoscopeError:
+        raise
+    # What torch raises where memory or a number runs out is the variant's affair.
+    except (ArithmeticError, ValueError, RuntimeError, MemoryError) as error:
+        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+        raise TrainingError(
+            f"the training broke off ({reason})",
+            do="lower train.batch_size if memory ran out",
+        ) from error
+
+
+def try_training(training: Training) -> MorphoscopeError | None:
+    """Train on a worker, alone in the folder; what went wrong."""
+    with exclusive(training.folder.with_name(f".{training.folder.name}.lock")):
+        try:
+            train_or_tell(training)
+        except MorphoscopeError as error:
+            return error
+    return None
 
 
 def _outputs(folder: Path) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from morphoscope.engine.crash import Crashed, surviving
 from morphoscope.errors import ImageError
 from morphoscope.images import image_size
 from morphoscope.prepare.pixels import pixel_type, prepare_file
@@ -21,7 +24,15 @@ from morphoscope.prepare.space import disk_full
 from morphoscope.prepare.store import npy_header, row_bytes
 from morphoscope.recipe import PrepareSettings
 
-__all__ = ["Journal", "Shard", "ShardResult", "plan", "size_name", "write_shard"]
+__all__ = [
+    "Journal",
+    "Shard",
+    "ShardResult",
+    "plan",
+    "size_name",
+    "write_shard",
+    "write_shard_carefully",
+]
 
 SHARD_ROWS = 256
 SHARD_BYTES = 32_000_000
@@ -100,16 +111,40 @@ def size_name(ny: int, nx: int) -> str:
 
 def write_shard(shard: Shard) -> ShardResult:
     """Prepare the images of a shard and write them to their place; unreadable ones stay black."""
+    one = functools.partial(_prepared, settings=shard.settings, sizes=shard.look_at_sizes)
+    return _written(shard, map(one, shard.file_locs))
+
+
+def write_shard_carefully(shard: Shard) -> ShardResult:
+    """Do the same where an image ends the process that reads it: that one is rejected."""
+    one = functools.partial(_prepared, settings=shard.settings, sizes=shard.look_at_sizes)
+    found = surviving(one, shard.file_locs)
+    crash = ("crash", "the process that reads it ends")
+    return _written(shard, (crash if isinstance(each, Crashed) else each for each in found))
+
+
+def _prepared(
+    file_loc: str, settings: PrepareSettings, *, sizes: bool
+) -> tuple[NDArray[Any], str] | tuple[str, str]:
+    """Pixels and, if asked for, size of an image; or the reason why not, and its details."""
+    try:
+        pixels = prepare_file(file_loc, settings)
+        return pixels, size_name(*image_size(file_loc)) if sizes else ""
+    except ImageError as error:
+        return error.reason, str(error)
+
+
+def _written(shard: Shard, found: Iterable[tuple[Any, str]]) -> ShardResult:
     images = np.zeros((len(shard.file_locs), *shard.shape[1:]), shard.dtype)
     rejects: dict[int, tuple[str, str]] = {}
     sizes: Counter[str] = Counter()
-    for row, file_loc in enumerate(shard.file_locs):
-        try:
-            images[row] = prepare_file(file_loc, shard.settings)
-            if shard.look_at_sizes:
-                sizes[size_name(*image_size(file_loc))] += 1
-        except ImageError as error:
-            rejects[shard.start + row] = (error.reason, str(error))
+    for row, (first, second) in enumerate(found):
+        if isinstance(first, str):
+            rejects[shard.start + row] = (first, second)
+            continue
+        images[row] = first
+        if second:
+            sizes[second] += 1
     data = images.tobytes()
     _write(shard, data)
     digest = hashlib.sha256(data).hexdigest()

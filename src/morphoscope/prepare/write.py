@@ -13,7 +13,14 @@ from morphoscope.catalog import Catalogue, read_catalogue, write_catalogue
 from morphoscope.engine import Engine
 from morphoscope.errors import StoreError
 from morphoscope.prepare.pixels import channel_count, pixel_type
-from morphoscope.prepare.shards import Journal, ShardResult, plan, size_name, write_shard
+from morphoscope.prepare.shards import (
+    Journal,
+    ShardResult,
+    plan,
+    size_name,
+    write_shard,
+    write_shard_carefully,
+)
 from morphoscope.prepare.space import allocate, close_gaps
 from morphoscope.prepare.store import (
     CATALOGUE,
@@ -145,7 +152,8 @@ def _write_images(
     pending = [shard for shard in shards if shard.start not in results]
     done = sum(result.n for result in results.values())
     with progress("prepare", len(frame), done=done) as advance:
-        for _, result in engine.map(write_shard, pending) if pending else ():
+        made = engine.map(write_shard, pending, careful=write_shard_carefully)
+        for _, result in made if pending else ():
             journal.note(result)
             results[result.start] = result
             advance(result.n)

@@ -16,7 +16,8 @@ from morphoscope.recipe.data import (
     SimulateSettings,
     SplitSettings,
 )
-from morphoscope.recipe.experiment import EngineSettings, Recipe, changed, load_recipe
+from morphoscope.recipe.engine import EngineSettings, Resources, load_engine
+from morphoscope.recipe.experiment import Recipe, changed, load_recipe
 from morphoscope.recipe.model import (
     AugmentSettings,
     BalanceSettings,
@@ -44,6 +45,7 @@ __all__ = [
     "MoreImages",
     "PrepareSettings",
     "Recipe",
+    "Resources",
     "SearchSettings",
     "Section",
     "SimulateSettings",
@@ -52,5 +54,6 @@ __all__ = [
     "TrainSettings",
     "Variant",
     "changed",
+    "load_engine",
     "load_recipe",
 ]

@@ -17,6 +17,7 @@ from morphoscope.recipe.data import (
     SimulateSettings,
     SplitSettings,
 )
+from morphoscope.recipe.engine import EngineSettings, engine_values
 from morphoscope.recipe.explaining import explain
 from morphoscope.recipe.model import (
     IMAGENET,
@@ -29,22 +30,13 @@ from morphoscope.recipe.model import (
 from morphoscope.recipe.section import FolderName, Section
 from morphoscope.recipe.study import CompareSettings, SearchSettings
 
-__all__ = ["EngineSettings", "Recipe", "changed", "load_recipe"]
+__all__ = ["Recipe", "changed", "load_recipe"]
 
 # Settings that name a file, and the word that is none; in a recipe a path is relative to it.
 FILES = (("split", "given", ""), ("train", "weights", IMAGENET))
 
 # What can no longer be read from a galaxy that is centred, levelled and scaled to its size.
 LOST_IN_VIEW = ("position_angle", "angular_size", "position", "brightness")
-
-
-class EngineSettings(Section):
-    """Where work that fans out runs."""
-
-    kind: Literal["local", "inline"] = Field(
-        "local", description="Local processes through Dask, or this process."
-    )
-    workers: int = Field(0, description="Worker processes; 0: one a core.", ge=0)
 
 
 class Recipe(Section):
@@ -90,7 +82,9 @@ class Recipe(Section):
         return "inclination" if self.clean.inclination else "classes"
 
 
-def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+def load_recipe(
+    path: Path, overrides: Iterable[str] = (), *, profile: Path | None = None, kind: str = ""
+) -> Recipe:
     """Read and validate a recipe.
 
     Parameters
@@ -99,6 +93,10 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
         TOML file.
     overrides
         Settings as ``section.key=value``, the value in TOML; a bare word is a string.
+    profile
+        TOML file whose section ``engine`` comes before the recipe's.
+    kind
+        ``engine.kind``, or the address of a scheduler, before both.
 
     Raises
     ------
@@ -115,6 +113,8 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     _name_files(values, path.parent.absolute())
     _name_files_of_variants(values, path.parent.absolute())
     _name_files_of_space(values, path.parent.absolute())
+    if profile is not None or kind or isinstance(values.get("engine"), str):
+        values["engine"] = engine_values(values.get("engine", {}), profile, kind)
     changes = list(overrides)
     for change in changes:
         _apply_override(values, change)

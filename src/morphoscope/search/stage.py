@@ -143,7 +143,7 @@ def _run_trials(
             folder=folder.absolute(),
             stores={key: place.absolute() for key, place in stores.items()},
             number=trial.number,
-            threads=space.recipe.train.threads or max(1, cores() // workers),
+            threads=space.recipe.train.threads or _threads(space.recipe, workers),
             session=session,
             leader=os.getpid(),
         )
@@ -156,15 +156,25 @@ def _run_trials(
         f"{workers} at a time",
         style="bold",
     )
-    engine_settings = space.recipe.engine.model_copy(update={"workers": workers})
+    own = space.recipe.engine.at("search")
+    engine_settings = own.model_copy(update={"workers": workers})
     done = everything - len(left)
     with (
-        open_engine(engine_settings) as engine,
+        open_engine(
+            engine_settings, stage="search", folder=folder.parent, watched=[folder]
+        ) as engine,
         progress("trials", everything, done=done) as advance,
     ):
         for _, ended in engine.map(run_trial, tasks):
             _tell(ended, settings)
             advance(1)
+
+
+def _threads(recipe: Recipe, workers: int) -> int:
+    """CPU threads of a trial: those of its worker on a cluster, else its share of this machine."""
+    if recipe.engine.clustered:
+        return recipe.engine.at("search").cores or 1
+    return max(1, cores() // workers)
 
 
 def _tell(ended: FrozenTrial, settings: SearchSettings) -> None:

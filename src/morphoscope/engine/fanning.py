@@ -1,0 +1,238 @@
+"""Work that fans out over the workers of a Dask cluster, and comes back if some of them die."""
+
+from __future__ import annotations
+
+import functools
+import queue
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from morphoscope.engine.activity import Activity
+from morphoscope.engine.clusters import Cluster, start
+from morphoscope.engine.places import Item, Result, cores
+from morphoscope.engine.work import OUT_OF_TIME, Done, Tried, attempt
+from morphoscope.errors import EngineError
+from morphoscope.progress import say
+from morphoscope.recipe import EngineSettings
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["DaskEngine"]
+
+# Tasks in flight for each worker: one at work, one that waits for it.
+AHEAD = 2
+# So often the cluster is looked at, and what runs is noted.
+LOOK_S, NOTE_S = 2.0, 10.0
+# Before a task goes out again that a worker could not do.
+PAUSE_S = 1.0
+# A result that is not here so long after it was made is gone with its worker.
+GATHER_S = 20.0
+
+
+@dataclass
+class _Mapped:
+    """A map under way: what waits, what runs, what came back."""
+
+    function: Callable[[Any], Any]
+    careful: Callable[[Any], Any] | None
+    waiting: Iterator[tuple[int, Any]]
+    running: dict[Any, tuple[int, Any]] = field(default_factory=dict)
+    tries: dict[int, int] = field(default_factory=dict)
+    # Tasks that wait for their next try: when, and which.
+    later: list[tuple[float, int, Any]] = field(default_factory=list)
+    careful_now: set[int] = field(default_factory=set)
+    back: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
+
+
+def _fetch(back: queue.SimpleQueue[Any], future: Any) -> None:
+    """Bring a result here as soon as it is there: its worker may leave."""
+    try:
+        back.put((future, future.result(timeout=GATHER_S), None))
+    except Exception as error:
+        future.cancel()
+        back.put((future, None, error))
+
+
+class DaskEngine:
+    """Runs on the workers of a Dask cluster, which starts with the first ``map``."""
+
+    def __init__(
+        self, settings: EngineSettings, activity: Activity, watched: tuple[Path, ...] = ()
+    ) -> None:
+        self._all, self._own = settings, settings
+        self._activity = activity
+        # One machine's own files are not away.
+        self._watched = watched if settings.clustered else ()
+        self._cluster: Cluster | None = None
+        self._noted = 0.0
+
+    @property
+    def workers(self) -> int:
+        """Number of items that run at once."""
+        if self._own.kind == "address":
+            return max(1, len(self._running().addresses()))
+        return self._own.workers or (4 if self._own.clustered else cores())
+
+    @property
+    def clustered(self) -> bool:
+        """Whether workers may be on other machines."""
+        return self._all.clustered
+
+    def turn_to(self, stage: str) -> None:
+        """Work for a stage from now on; with other resources its workers are others."""
+        own = self._all.at(stage)
+        if own != self._own and self._cluster is not None:
+            self.rest()
+        self._own = own
+        self._activity.stage = stage
+
+    def _running(self) -> Cluster:
+        if self._cluster is None:
+            n = 0 if self._own.kind == "address" else self.workers
+            self._cluster = start(self._own, n, self._activity)
+        return self._cluster
+
+    @property
+    def client(self) -> Client:
+        """Connection to the cluster."""
+        return self._running().client
+
+    def map(
+        self,
+        function: Callable[[Item], Result],
+        items: Iterable[Item],
+        *,
+        careful: Callable[[Item], Result] | None = None,
+    ) -> Iterator[tuple[int, Result]]:
+        """Apply ``function`` to every item and yield ``(index, result)`` as they are ready."""
+        mapped = _Mapped(function, careful, iter(enumerate(items)))
+        with self._activity.mapping(items):
+            first = next(mapped.waiting, None)
+            if first is None:
+                return
+            cluster = self._running()
+            self._submit(mapped, *first)
+            try:
+                while mapped.running or mapped.later:
+                    self._fill(mapped)
+                    try:
+                        wait_s = PAUSE_S if mapped.later else LOOK_S
+                        future, done, error = mapped.back.get(timeout=wait_s)
+                    except queue.Empty:
+                        self._look(cluster, mapped)
+                        continue
+                    if future not in mapped.running:
+                        continue
+                    index, item = mapped.running.pop(future)
+                    if self._is_done(mapped, index, item, done, error):
+                        self._activity.done(index, done.worker, done.began, done.seconds)
+                        self._fill(mapped)
+                        yield index, done.result
+                    if time.monotonic() - self._noted > NOTE_S:
+                        self._look(cluster, mapped)
+            finally:
+                cluster.cancel(list(mapped.running))
+
+    def _fill(self, mapped: _Mapped) -> None:
+        """Submit what is due for another try, then new items, as many as keep workers busy."""
+        now = time.monotonic()
+        for entry in [one for one in mapped.later if one[0] <= now]:
+            mapped.later.remove(entry)
+            self._submit(mapped, *entry[1:])
+        room = AHEAD * self.workers - len(mapped.running) - len(mapped.later)
+        for _, pair in zip(range(max(0, room)), mapped.waiting):
+            self._submit(mapped, *pair)
+
+    def _submit(self, mapped: _Mapped, index: int, item: Any) -> None:
+        careful = index in mapped.careful_now and mapped.careful is not None
+        function = mapped.careful if careful else mapped.function
+        limit_s = 0.0 if careful else self._own.task_s
+        tried = Tried(self._watched, self._own.away_s, limit_s)
+        future = self.client.submit(attempt, function, item, tried, pure=False)
+        mapped.running[future] = index, item
+        future.add_done_callback(functools.partial(_fetch, mapped.back))
+
+    def _is_done(
+        self, mapped: _Mapped, index: int, item: Any, done: Done, error: Exception | None
+    ) -> bool:
+        """Whether a task has a result; else it is tried again, or its error raised."""
+        if error is not None:
+            self._redo(mapped, index, item, error)
+            return False
+        if not done.trouble:
+            return True
+        if done.trouble != OUT_OF_TIME:
+            self._count(mapped, index, done)
+        self._again(mapped, index, item, done.worker, done.trouble)
+        return False
+
+    def _redo(self, mapped: _Mapped, index: int, item: Any, error: Exception) -> None:
+        """Try a task again whose workers died, or whose result did; raise any other error."""
+        from distributed import KilledWorker
+
+        if isinstance(error, TimeoutError):
+            self._again(mapped, index, item, "", "its result was lost with its worker")
+            return
+        if not isinstance(error, KilledWorker):
+            self._running().require_alive(error)
+            raise error
+        if mapped.careful is None or index in mapped.careful_now:
+            raise self._deadly(index, error) from error
+        say(f"task {index} ended every worker that tried it: image by image now")
+        mapped.careful_now.add(index)
+        worker = error.last_worker.address
+        self._again(mapped, index, item, worker, f"it ended the worker {worker}")
+
+    def _again(self, mapped: _Mapped, index: int, item: Any, worker: str, why: str) -> None:
+        self._activity.again(index, worker, why)
+        mapped.later.append((time.monotonic() + PAUSE_S, index, item))
+
+    def _count(self, mapped: _Mapped, index: int, done: Done) -> None:
+        """Count a try that failed by the worker's fault; raise after the last one."""
+        mapped.tries[index] = mapped.tries.get(index, 0) + 1
+        if not self.clustered and done.error is not None:
+            # All local workers have the same disk.
+            raise done.error
+        if mapped.tries[index] < self._own.tries:
+            say(f"task {index} is tried again elsewhere: {done.worker} said {done.trouble}")
+            self._running().avoid(done.worker, done.address)
+            return
+        raise EngineError(
+            f"task {index} was tried {self._own.tries} times, the last on {done.worker}: "
+            f"{done.trouble}",
+            do="mend that, then call the same command again: what is done stays done",
+            index=index,
+        ) from done.error
+
+    def _deadly(self, index: int, error: Any) -> EngineError:
+        limit = f", or took longer than engine.task_s = {self._own.task_s:g} s,"
+        logs = self._running().logs
+        return EngineError(
+            f"item {index} ended every worker that tried it{limit if self._own.task_s else ''} "
+            f"({error})",
+            do="look at that item; memory may be short"
+            + (f"; logs of the workers: {logs}" if logs else ""),
+            index=index,
+        )
+
+    def _look(self, cluster: Cluster, mapped: _Mapped) -> None:
+        """See that the cluster is alive and whole, and note who is at work."""
+        cluster.mend()
+        if time.monotonic() - self._noted > NOTE_S:
+            self._noted = time.monotonic()
+            numbers = {future.key: index for future, (index, _) in mapped.running.items()}
+            at_work = {
+                address: [numbers[key] for key in keys if key in numbers]
+                for address, keys in cluster.at_work().items()
+            }
+            self._activity.alive(at_work, cluster.dashboard)
+
+    def rest(self) -> None:
+        """Give back all workers."""
+        if self._cluster is not None:
+            self._cluster.close()
+            self._cluster = None

@@ -1,0 +1,71 @@
+"""The workers of a Dask scheduler that somebody else has started."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from morphoscope.engine.dask_client import ConnectedWorkers, configure
+from morphoscope.errors import EngineError
+from morphoscope.provenance import code_digest
+
+__all__ = ["JoinedWorkers"]
+
+CONNECT_S = 10
+# All that a worker may run.
+PARTS = ("stages", "predict", "measure", "search", "comparison")
+
+
+def running_code() -> str:
+    """Digest of the code of this package as this process has it."""
+    return code_digest(PARTS)
+
+
+class JoinedWorkers(ConnectedWorkers):
+    """Workers that run already, and go on running afterwards.
+
+    Raises
+    ------
+    EngineError
+        Nothing answers at the address, there are no workers, or they run other code.
+    """
+
+    def __init__(self, address: str) -> None:
+        from distributed import Client
+
+        configure()
+        try:
+            self.client = Client(address, timeout=CONNECT_S, set_as_default=False)
+        except (OSError, ValueError, ImportError) as error:
+            raise EngineError(
+                f"no scheduler of Dask answers at {address} ({error})",
+                expected="an address as tcp://host:8786",
+                do="start one with `dask scheduler`, and workers with `dask worker ADDRESS`",
+            ) from error
+        try:
+            self._require_own_code(address)
+        except BaseException:
+            self.close()
+            raise
+
+    def _require_own_code(self, address: str) -> None:
+        with suppress(TimeoutError):
+            self.client.wait_for_workers(1, timeout=CONNECT_S)
+        if not self.addresses():
+            raise EngineError(
+                f"the scheduler at {address} has no workers",
+                do=f"start some: `dask worker {address} --nthreads 1`",
+            )
+        try:
+            found = self.client.run(running_code)
+        except Exception as error:
+            raise EngineError(
+                f"the workers of {address} cannot run this package ({error})",
+                do="install the same morphoscope where they run",
+            ) from error
+        others = [worker for worker, digest in found.items() if digest != running_code()]
+        if others:
+            raise EngineError(
+                f"{len(others)} of {len(found)} workers of {address} run other code, "
+                f"the first is {others[0]}",
+                do="install the same morphoscope there, then start them again",
+            )

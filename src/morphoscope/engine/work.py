@@ -1,0 +1,205 @@
+"""What happens on a worker: a task is tried, and what is the worker's own fault is told apart.
+
+A full disk, a file system that is away and a job that is near its end are no faults of a task: it
+is tried again elsewhere. What the task itself raises goes back to who asked.
+"""
+
+from __future__ import annotations
+
+import errno
+import faulthandler
+import fcntl
+import functools
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from morphoscope.engine.activity import here
+from morphoscope.errors import DiskSpaceError
+
+__all__ = [
+    "DEADLINE",
+    "OUT_OF_TIME",
+    "Done",
+    "OutOfTimeError",
+    "Tried",
+    "attempt",
+    "deadline",
+    "exclusive",
+]
+
+# Seconds since 1970 from which on a worker begins nothing more.
+DEADLINE = "MORPHOSCOPE_DEADLINE"
+FULL = (errno.ENOSPC, errno.EDQUOT)
+AWAY = (
+    *(errno.EIO, errno.ESTALE, errno.EROFS, errno.ETIMEDOUT, errno.ENOTCONN),
+    *(errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH),
+)
+LOOK_S = 1.0
+# So long a worker that takes no more tasks stays, for its last result to be fetched.
+LEAVE_S = 2.0
+OUT_OF_TIME = "out of time"
+
+
+class OutOfTimeError(Exception):
+    """A task has saved its state because its job is near its time limit; it wants to go on."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """How a task is tried.
+
+    Attributes
+    ----------
+    watched
+        Files and folders that must be there, before and after.
+    away_s
+        Longest wait for them (s).
+    limit_s
+        Longest time of the task (s); 0: any.
+    """
+
+    watched: tuple[Path, ...] = ()
+    away_s: float = 0.0
+    limit_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a try.
+
+    Attributes
+    ----------
+    result
+        Of the task, where ``trouble`` is empty.
+    trouble
+        Why the worker could not do it: ``out of time``, or a sentence.
+    error
+        That of the worker.
+    worker, address
+        Node and process; address in Dask's network, empty elsewhere.
+    began, seconds
+        When (s since 1970), and for how long.
+    """
+
+    result: Any
+    trouble: str
+    error: BaseException | None
+    worker: str
+    address: str
+    began: float
+    seconds: float
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Wait until no other process has the lock file, as a worker that was given up too early."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def deadline() -> float:
+    """Seconds since 1970 at which this worker's job is near its end; infinite where it has none."""
+    return float(os.environ.get(DEADLINE, "inf"))
+
+
+def attempt(function: Callable[[Any], Any], item: Any, tried: Tried) -> Done:
+    """Run a task on this worker."""
+    began = time.time()
+
+    def done(result: Any = None, trouble: str = "", error: BaseException | None = None) -> Done:
+        return Done(result, trouble, error, here(), _address(), began, time.time() - began)
+
+    if began >= deadline():
+        _leave()
+        return done(trouble=OUT_OF_TIME)
+    for _ in range(2):
+        absent = _wait_for(tried)
+        if absent:
+            return done(trouble=f"{absent} is away")
+        try:
+            result = _within(tried.limit_s, function, item)
+        except OutOfTimeError:
+            _leave()
+            return done(trouble=OUT_OF_TIME)
+        except Exception as error:
+            if not _is_of_worker(error):
+                raise
+            return done(trouble=f"{type(error).__name__}: {error}", error=error)
+        # What went away meanwhile may have passed for images that are not there.
+        if not _absent(tried):
+            return done(result)
+    return done(trouble=f"{_absent(tried) or 'a shared folder'} comes and goes")
+
+
+def _address() -> str:
+    from distributed import get_worker
+
+    try:
+        return str(get_worker().address)
+    except ValueError:
+        return ""
+
+
+def _leave() -> None:
+    """Take no further task: the job is near its end, and another one takes its place."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    leave = functools.partial(worker.close_gracefully, reason="time limit")
+    worker.loop.add_callback(worker.loop.call_later, LEAVE_S, leave)
+
+
+def _within(limit_s: float, function: Callable[[Any], Any], item: Any) -> Any:
+    """Run a task; after its time the whole process ends, whatever it hangs in."""
+    if not limit_s:
+        return function(item)
+    faulthandler.dump_traceback_later(limit_s, exit=True, file=sys.__stderr__ or 2)
+    try:
+        return function(item)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _is_of_worker(error: BaseException | None) -> bool:
+    """Whether the disk or the file system of the worker is to blame, at any depth."""
+    while error is not None:
+        if isinstance(error, DiskSpaceError):
+            return True
+        if isinstance(error, OSError) and error.errno in (*FULL, *AWAY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _wait_for(tried: Tried) -> Path | None:
+    """What stays away longer than it may."""
+    end = time.monotonic() + tried.away_s
+    while absent := _absent(tried):
+        if time.monotonic() >= end:
+            return absent
+        time.sleep(LOOK_S)
+    return None
+
+
+def _absent(tried: Tried) -> Path | None:
+    """The first of the watched that is not there; the empty place of a mount counts as such."""
+    for path in tried.watched:
+        try:
+            if path.is_dir():
+                with os.scandir(path) as entries:
+                    if next(entries, None) is not None:
+                        continue
+            elif path.exists():
+                continue
+        except OSError:
+            pass
+        return path
+    return None

@@ -1,0 +1,92 @@
+"""What ran where: a lane for each worker, along time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from morphoscope.evaluate.svg import drawing, element, nice_ticks, text
+from morphoscope.watching.summary import Again, Run
+
+__all__ = ["time_line"]
+
+WIDTH, LANE, BAR = 960, 18, 12
+LEFT, RIGHT, TOP, BOTTOM = 150, 20, 10, 40
+# Bars nearer to each other than this (pixels) are drawn as one: a long run has a million.
+NEAR = 1.0
+UNITS = ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes"))
+KINDS = 6
+
+
+def time_line(runs: Sequence[Run], again: Sequence[Again], stages: Sequence[str]) -> str:
+    """Draw it.
+
+    Parameters
+    ----------
+    runs
+        Tasks that were done, at least one.
+    again
+        Tasks that were tried again.
+    stages
+        In order; the place of a stage decides its colour.
+    """
+    workers = sorted({run.worker for run in runs})
+    first = min(run.began for run in runs)
+    last = max(*(run.began + run.seconds for run in runs), first + 1e-3)
+    scale = (WIDTH - LEFT - RIGHT) / (last - first)
+    parts = []
+    for lane, worker in enumerate(workers):
+        y = TOP + lane * LANE
+        parts.append(text(LEFT - 8, y + BAR - 2, worker, anchor="end"))
+        parts.append(
+            element("rect", x=LEFT, y=y, width=WIDTH - LEFT - RIGHT, height=BAR, class_="lane")
+        )
+        for stage in stages:
+            kind = f"task stage{stages.index(stage) % KINDS}"
+            own = [run for run in runs if (run.worker, run.stage) == (worker, stage)]
+            for begin, end, n in _joined(own, first, scale):
+                told = f"{stage}: {n} tasks" if n > 1 else f"{stage}: one task"
+                title = element("title", told)
+                width = max(1.0, end - begin)
+                parts.append(
+                    element(
+                        "rect", title, x=LEFT + begin, y=y, width=width, height=BAR, class_=kind
+                    )
+                )
+    parts += [_mark(one, workers, first, scale) for one in again]
+    height = TOP + len(workers) * LANE + BOTTOM
+    parts.append(_axis(last - first, height, scale))
+    return drawing(WIDTH, height, "What ran on which worker, along time", *parts)
+
+
+def _joined(runs: Sequence[Run], first: float, scale: float) -> list[tuple[float, float, int]]:
+    """Begin and end (pixels) of bars, and how many tasks each is."""
+    spans: list[tuple[float, float, int]] = []
+    for run in sorted(runs, key=lambda one: one.began):
+        begin = (run.began - first) * scale
+        end = begin + run.seconds * scale
+        if spans and begin - spans[-1][1] < NEAR:
+            before = spans.pop()
+            spans.append((before[0], max(before[1], end), before[2] + 1))
+        else:
+            spans.append((begin, end, 1))
+    return spans
+
+
+def _mark(one: Again, workers: Sequence[str], first: float, scale: float) -> str:
+    """A triangle where a task was given up on a worker; above all lanes where that is gone."""
+    lane = workers.index(one.worker) if one.worker in workers else 0
+    x = LEFT + max(0.0, (one.time - first) * scale)
+    y = TOP + lane * LANE + BAR
+    corners = f"{x:.1f},{y - 6} {x - 4:.1f},{y + 2} {x + 4:.1f},{y + 2}"
+    title = element("title", f"task {one.task} again: {one.why}")
+    return element("polygon", title, points=corners, class_="again")
+
+
+def _axis(seconds: float, height: int, scale: float) -> str:
+    unit, name = next(((s, n) for s, n in UNITS if seconds > 2 * s), (1.0, "seconds"))
+    y = height - BOTTOM + 4
+    marks = [
+        text(LEFT + tick * unit * scale, y + 14, f"{tick:g}")
+        for tick in nice_ticks(0, seconds / unit)
+    ]
+    return "".join(marks) + text((LEFT + WIDTH - RIGHT) / 2, y + 32, f"{name} since it began")

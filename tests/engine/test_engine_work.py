@@ -1,0 +1,116 @@
+"""What is a worker's own fault is told apart from a task's; one bad thing among many is found."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from morphoscope.engine.crash import CRASHED, surviving
+from morphoscope.engine.work import DEADLINE, Tried, attempt, exclusive
+from morphoscope.errors import DiskSpaceError, ImageError
+
+
+def fill(path: Path) -> None:
+    try:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+    except OSError as error:
+        raise DiskSpaceError("no room") from error
+
+
+def spoil(path: Path) -> None:
+    raise ImageError(f"{path} is damaged", reason="damaged")
+
+
+def take_away(path: Path) -> str:
+    """Work while the folder goes away, the first time."""
+    found = sorted(entry.name for entry in path.iterdir())
+    if found == ["a"]:
+        (path / "a").rename(path.parent / "a")
+        threading.Timer(1.5, lambda: (path.parent / "a").rename(path / "b")).start()
+    return "".join(found)
+
+
+def test_a_full_disk_is_the_workers_trouble(tmp_path: Path) -> None:
+    done = attempt(fill, tmp_path, Tried())
+    assert done.trouble == "DiskSpaceError: no room"
+    assert isinstance(done.error, DiskSpaceError)
+
+
+def test_what_the_task_raises_is_its_own(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="damaged"):
+        attempt(spoil, tmp_path, Tried())
+
+
+def test_what_was_read_while_a_folder_went_away_is_read_again(tmp_path: Path) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    (folder / "a").touch()
+    assert attempt(take_away, folder, Tried((folder,), away_s=20)).result == "b"
+
+
+def test_a_folder_that_stays_away_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    for watched in (folder, tmp_path / "none"):
+        assert attempt(len, "abc", Tried((watched,), 0.0)).trouble == f"{watched} is away"
+
+
+def test_after_its_deadline_a_worker_begins_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DEADLINE, str(time.time() + 60))
+    assert attempt(len, "abc", Tried()).result == 3
+
+
+def test_only_one_has_the_lock(tmp_path: Path) -> None:
+    seen = []
+
+    def wait() -> None:
+        with exclusive(tmp_path / "lock"):
+            seen.append("second")
+
+    with exclusive(tmp_path / "lock"):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        time.sleep(0.3)
+        seen.append("first")
+    thread.join()
+    assert seen == ["first", "second"]
+
+
+def crash(number: int) -> int:
+    if number in (3, 11):
+        os.abort()
+    return number * number
+
+
+def stand_still(number: int) -> int:
+    if number == 2:
+        time.sleep(3600)
+    return number
+
+
+def refuse(number: int) -> int:
+    raise ImageError(f"{number}", reason="blank")
+
+
+def test_the_one_that_crashes_is_found_among_many() -> None:
+    found = surviving(crash, range(16))
+    assert [one is CRASHED for one in found] == [number in (3, 11) for number in range(16)]
+    assert [one for one in found if one is not CRASHED] == [
+        n * n for n in range(16) if n not in (3, 11)
+    ]
+    assert surviving(crash, []) == []
+
+
+def test_the_one_that_hangs_is_found_too() -> None:
+    assert surviving(stand_still, [1, 2], limit_s=6) == [1, CRASHED]
+
+
+def test_its_own_errors_are_raised() -> None:
+    with pytest.raises(ImageError, match="7") as caught:
+        surviving(refuse, [7])
+    assert caught.value.reason == "blank"
