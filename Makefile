@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test lint types tests docs clean
+.PHONY: run test lint types tests tests-here tests-on-slurm docs clean
 
 run: $(VENV)/.train
 	$(BIN)/morphoscope run recipes/simulated.toml
@@ -18,8 +18,15 @@ lint: $(VENV)/.test
 types: $(VENV)/.test
 	$(BIN)/mypy
 
+# Those on Slurm mostly wait: they run beside the others.
 tests: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(MAKE) --no-print-directory -j 2 tests-here tests-on-slurm
+
+tests-here: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/on_slurm
+
+tests-on-slurm: $(VENV)/.test
+	$(BIN)/python -m pytest tests/on_slurm
 
 # The pages that are made from the code.
 docs: $(VENV)/.test

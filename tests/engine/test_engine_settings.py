@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
 
+from morphoscope.engine import open_engine
+from morphoscope.engine.pods import pod_settings
 from morphoscope.engine.queues import job_settings
-from morphoscope.errors import RecipeError
+from morphoscope.errors import EngineError, MissingDependencyError, RecipeError
 from morphoscope.recipe import EngineSettings, load_engine, load_recipe
 
 PROFILE = """\
@@ -147,3 +150,35 @@ def test_what_a_job_of_htcondor_asks_for(tmp_path: Path) -> None:
         "rank = Memory",
     ):
         assert line in text
+
+
+def test_what_a_pod_asks_for() -> None:
+    values = {"kind": "kubernetes", "image": "morphoscope:1", "cores": 4, "gpus": 1}
+    settings = EngineSettings.model_validate({**values, "memory": "8GB"})
+    told = pod_settings(settings, 20)
+    wanted = {"cpu": "4", "memory": "8000M", "nvidia.com/gpu": "1"}
+    assert (told["image"], told["n_workers"]) == ("morphoscope:1", 20)
+    assert told["resources"] == {"requests": wanted, "limits": wanted}
+    assert told["env"]["MORPHOSCOPE_CORES"] == "4"
+
+
+def test_packages_that_are_not_installed_are_named() -> None:
+    settings = EngineSettings(kind="kubernetes", image="morphoscope:1")
+    if importlib.util.find_spec("dask_kubernetes"):
+        pytest.skip("dask-kubernetes is installed")
+    with (
+        open_engine(settings) as engine,
+        pytest.raises(MissingDependencyError, match="pip install dask-kubernetes"),
+    ):
+        list(engine.map(len, ["a"]))
+
+
+def test_where_no_jobs_are_taken_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    for kind, command in (("slurm", "sbatch"), ("pbs", "qsub"), ("htcondor", "condor_submit")):
+        settings = EngineSettings.model_validate({"kind": kind})
+        with (
+            open_engine(settings) as engine,
+            pytest.raises(EngineError, match=f"there is no {command} here"),
+        ):
+            list(engine.map(len, ["a"]))

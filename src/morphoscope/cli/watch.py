@@ -31,10 +31,10 @@ def watch(folder: Path) -> None:
     view = _view(folder)
     if not console.is_terminal:
         while _is_led(folder):
-            console.print(view)
+            console.print(view, soft_wrap=True)
             time.sleep(LOG_EVERY_S)
             view = _view(folder)
-        console.print(view)
+        console.print(view, soft_wrap=True)
         return
     with Live(view, console=console, auto_refresh=False) as live:
         while _is_led(folder):

@@ -74,6 +74,10 @@ def start(settings: EngineSettings, workers: int, activity: Activity) -> Cluster
         from morphoscope.engine.joined import JoinedWorkers
 
         return JoinedWorkers(settings.address)
+    if settings.kind == "kubernetes":
+        from morphoscope.engine.pods import PodWorkers
+
+        return PodWorkers(settings, workers)
     from morphoscope.engine.queues import QueuedWorkers
 
     return QueuedWorkers(settings, workers, activity)

@@ -22,22 +22,10 @@ from morphoscope.engine import open_engine
 from morphoscope.engine.activity import read_activity
 from morphoscope.errors import EngineError
 from morphoscope.recipe import EngineSettings
-from slurm import Slurm, jobs, jobs_on, running_slurm, until, with_pid
+from slurm import Slurm, jobs, jobs_on, until, with_pid
 
 N = 40
 TESTS = Path(__file__).parent.parent
-
-
-@pytest.fixture(scope="module")
-def machine() -> Iterator[Slurm]:
-    with running_slurm() as slurm:
-        yield slurm
-
-
-@pytest.fixture
-def slurm(machine: Slurm) -> Slurm:
-    machine.ready()
-    return machine
 
 
 def settings(**changes: Any) -> EngineSettings:
@@ -246,7 +234,7 @@ def test_whoever_leads_is_killed(slurm: Slurm, tmp_path: Path) -> None:
     script.write_text(
         "import sys\n"
         f"sys.path.insert(0, {str(TESTS)!r})\n"
-        "from engine.test_engine_slurm import *\n"
+        "from on_slurm.test_slurm_faults import *\n"
         "if __name__ == '__main__':\n"
         f"    folder = Path({str(tmp_path)!r})\n"
         "    with open_engine(settings(), folder=folder) as engine:\n"

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -18,7 +17,7 @@ import pytest
 from morphoscope.catalog import read_catalogue
 from morphoscope.engine.activity import read_activity
 from morphoscope.provenance import content_digest
-from slurm import Slurm, jobs, running_slurm, until
+from slurm import Slurm, jobs, until
 from tiny_run import draw_images
 
 RECIPE = """\
@@ -63,12 +62,6 @@ name = "odd"
 where = "class = 'odd'"
 """
 SAME = ("prepare/images.npy", "train/model", "evaluate/predictions.parquet", "export/tiny")
-
-
-@pytest.fixture(scope="module")
-def slurm() -> Iterator[Slurm]:
-    with running_slurm() as slurm:
-        yield slurm
 
 
 @pytest.fixture(scope="module")
