@@ -92,6 +92,7 @@ def make_bundle(folder: Path, network: str, width: float, prepared: PrepareSetti
     manifest = {
         "format": FORMAT,
         "name": network,
+        "task": "classes",
         "classes": CLASSES,
         "preparation": prepared.model_dump(),
         "files": {name: file_digest(folder / name) for name in (GRAPH, WEIGHTS)},

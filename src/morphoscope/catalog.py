@@ -79,7 +79,9 @@ class atomic_path:  # noqa: N801 - reads as a function: `with atomic_path(target
 
     def __init__(self, target: Path) -> None:
         self.target = target
-        self.temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        # Two machines may have processes of one number, and one file system.
+        own = f"{os.uname().nodename}-{os.getpid()}"
+        self.temporary = target.with_name(f".{target.name}.{own}.partial")
 
     def __enter__(self) -> Path:
         self.target.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,6 @@ from typing import Any, Literal
 import polars as pl
 
 from morphoscope.engine import Engine
-from morphoscope.engine.activity import Activity
 from morphoscope.engine.inline import InlineEngine
 from morphoscope.engine.work import exclusive
 from morphoscope.errors import StageError
@@ -147,6 +146,8 @@ def _split_settings(recipe: Recipe) -> dict[str, Any]:
 
 def _train_settings(recipe: Recipe) -> dict[str, Any]:
     values = _sections("train", "augment", "balance", seed=True)(recipe)
+    # Who shares the work changes no result, and what two processes began one goes on with.
+    del values["train"]["processes"]
     return with_digests(values)
 
 
@@ -205,7 +206,7 @@ def _in_one_piece(work: Callable[[Job], dict[str, Any]]) -> Callable[[Job], dict
         engine = job.working_engine()
         if not engine.clustered:
             return work(job)
-        alone = InlineEngine(Activity(None))
+        alone = InlineEngine()
         former = None if job.former is None else job.former.absolute()
         there = replace(job, run=job.run.absolute(), engine=alone, former=former)
         ((_, summary),) = engine.map(functools.partial(_alone, work), [there])

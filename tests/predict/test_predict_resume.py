@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from morphoscope.errors import CatalogueError, DiskSpaceError, StageError
 from morphoscope.predict import predict
 from tiny_run import N
 
-# Its engine kills the process when that many chunks are answered, or after the last.
+# Its engine kills the process when that many parts are made, or after the last.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -28,7 +29,8 @@ from morphoscope.predict import predict
 
 class Deadly:
     workers = 1
-    def map(self, function, items):
+    threads = 1
+    def map(self, function, items, careful):
         for index, item in enumerate(items):
             if index == {after}:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -50,8 +52,7 @@ def test_killed_twice_and_resumed_is_uninterrupted(
 ) -> None:
     parts = tmp_path / "p.parquet.parts"
     out = tmp_path / "p.parquet"
-    # Five chunks are two shards and a half.
-    run_and_kill(5, tiny_bundle, galaxies, out)
+    run_and_kill(2, tiny_bundle, galaxies, out)
     first = {path: path.stat().st_mtime_ns for path in parts.glob("part-*.parquet")}
     assert [path.name for path in sorted(first)] == ["part-00000.parquet", "part-00001.parquet"]
     # The second is killed when every part is there and the result is not.
@@ -109,7 +110,7 @@ def test_parts_of_another_run_are_not_mixed_in(
     manifest["id"] = content_id(manifest)
     (other / "model.json").write_text(json.dumps(manifest))
     out = tmp_path / "p.parquet"
-    run_and_kill(5, tiny_bundle, galaxies, out)
+    run_and_kill(2, tiny_bundle, galaxies, out)
     with pytest.raises(StageError, match=r"another run \(another model\)"):
         predict(other, galaxies, out=out, engine=inline, shard_rows=8)
     with pytest.raises(StageError, match=r"another run \(other images\)"):
@@ -149,7 +150,8 @@ def test_a_full_disk_is_told_and_the_run_goes_on_later(
     target = tmp_path / full
     target.parent.mkdir(exist_ok=True)
     # Where the temporary file will be written, writing finds no room.
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    own = f"{platform.node()}-{os.getpid()}"
+    temporary = target.with_name(f".{target.name}.{own}.partial")
     temporary.symlink_to("/dev/full")
     with pytest.raises(DiskSpaceError, match="disk is full") as caught:
         predict(tiny_bundle, galaxies, out=out, engine=inline, shard_rows=8)

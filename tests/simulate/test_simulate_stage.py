@@ -41,6 +41,7 @@ class BackwardsEngine:
     """Runs in this process, the last item first."""
 
     workers = 1
+    threads = 1
 
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item]

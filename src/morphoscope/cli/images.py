@@ -40,6 +40,14 @@ def _opened(
     return open_engine(settings, stage=stage, watched=watched)
 
 
+def _show(summary: dict[str, Any]) -> None:
+    from morphoscope.progress import say
+
+    show_summary(summary)
+    for warning in summary["warnings"]:
+        say(f"WARNING: {warning}", style="bold red")
+
+
 @app.command()
 def predict(
     bundle: Annotated[str, typer.Argument(help="Bundle folder, or the name of a shipped model.")],
@@ -54,7 +62,6 @@ def predict(
 ) -> None:
     """Classify images with a model; one row for every image, resumable."""
     from morphoscope.predict import predict as predict_images
-    from morphoscope.progress import say
 
     with _opened("predict", images, out, engine, profile, workers) as place:
         summary = predict_images(
@@ -66,9 +73,7 @@ def predict(
             file_column=file_column,
             force=force,
         )
-    show_summary(summary)
-    for warning in summary.get("warnings", ()):
-        say(f"WARNING: {warning}", style="bold red")
+    _show(summary)
 
 
 @app.command()
@@ -93,9 +98,8 @@ def measure(
             "file_column": file_column,
             "force": force,
         }
-        show_summary(
-            measure_images(images, out=out, engine=place, q0=q0, psf_fwhm=psf_fwhm, **options)
-        )
+        summary = measure_images(images, out=out, engine=place, q0=q0, psf_fwhm=psf_fwhm, **options)
+    _show(summary)
 
 
 @app.command()

@@ -53,7 +53,9 @@ SetOption = Annotated[
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Run again although up to date.")]
 
-ImagesArgument = Annotated[str, typer.Argument(help="Folder, glob, image or table of images.")]
+ImagesArgument = Annotated[
+    str, typer.Argument(help="Folder, glob, image, table, archive, or partitions.")
+]
 TableOption = Annotated[
     Path,
     typer.Option(

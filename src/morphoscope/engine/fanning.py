@@ -78,6 +78,13 @@ class DaskEngine:
         return self._own.workers or (4 if self._own.clustered else cores())
 
     @property
+    def threads(self) -> int:
+        """CPU threads that one item may take."""
+        if self._own.clustered:
+            return self._own.cores or 1
+        return max(1, cores() // self.workers)
+
+    @property
     def clustered(self) -> bool:
         """Whether workers may be on other machines."""
         return self._all.clustered

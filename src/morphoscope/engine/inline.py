@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from morphoscope.engine.activity import Activity, here
-from morphoscope.engine.places import Item, Result
+from morphoscope.engine.places import Item, Result, cores
 
 __all__ = ["InlineEngine"]
 
@@ -17,8 +17,13 @@ class InlineEngine:
     workers = 1
     clustered = False
 
-    def __init__(self, activity: Activity) -> None:
-        self._activity = activity
+    @property
+    def threads(self) -> int:
+        """CPU threads that one item may take: all."""
+        return cores()
+
+    def __init__(self, activity: Activity | None = None) -> None:
+        self._activity = activity or Activity(None)
 
     def turn_to(self, stage: str) -> None:
         """Work for a stage from now on."""

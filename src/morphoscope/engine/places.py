@@ -21,6 +21,10 @@ class Engine(Protocol):
         """Number of items that run at once."""
 
     @property
+    def threads(self) -> int:
+        """CPU threads that one item may take."""
+
+    @property
     def clustered(self) -> bool:
         """Whether workers may be on other machines."""
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from morphoscope.acquire.listing import stem
 from morphoscope.bundle import Bundle
 from morphoscope.catalog import write_catalogue
-from morphoscope.engine import Engine, cores
+from morphoscope.engine import Engine
 from morphoscope.familiarity import describe
 from morphoscope.predict.answers import opened, read_images, said
 from morphoscope.streaming import Rows, Task, stream
@@ -100,9 +100,8 @@ def ask(
         listing = write_listing(images, path, shard_rows=SHARD_ROWS, **columns)
         chosen = _chosen(listing, sample, set(wanted), seed)
         write_catalogue(folder / "chosen.parquet", chosen.drop("drawn"), {})
-        threads = max(1, cores() // engine.workers)
         out = folder / "asked.parquet"
-        stream(_task(bundle, threads), folder / "chosen.parquet", out=out, engine=engine)
+        stream(_task(bundle, engine.threads), folder / "chosen.parquet", out=out, engine=engine)
         frame = pl.read_parquet(out, memory_map=False).with_columns(chosen["drawn"])
     return Asked(frame, listing.rows)
 

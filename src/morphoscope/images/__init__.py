@@ -1,4 +1,6 @@
-"""Image files to arrays: one door for JPEG, PNG, TIFF, WebP, BMP, FITS and HDF5 rows.
+"""Image files to arrays: one door for JPEG, PNG, TIFF, WebP, BMP, FITS, rows of HDF5 and Zarr.
+
+Files may lie in tar archives.
 
 The content decides what a file is, not its suffix. The header is read before any pixel, so that an
 absurdly large image costs nothing. Whatever is wrong with a file becomes an ``ImageError`` with a
@@ -13,7 +15,6 @@ import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from morphoscope.errors import ImageError, MissingDependencyError
 from morphoscope.images.bands import Demand, read_planes
@@ -31,24 +32,28 @@ from morphoscope.images.formats import (
 from morphoscope.images.hdf5 import hdf5_size, read_hdf5
 from morphoscope.images.naming import (
     BAND,
-    HDF5_ROW,
+    array_row,
     band_name,
     file_of_any_band,
     files_of,
     split_hdu,
+    tar_member,
 )
 from morphoscope.images.rasters import decode
+from morphoscope.images.tars import open_binary
+from morphoscope.images.zarrs import read_zarr, zarr_size
 
 __all__ = [
     "BAND",
-    "HDF5_ROW",
     "IMAGE_SUFFIXES",
     "LARGEST_PIXELS",
+    "array_row",
     "band_name",
     "files_of",
     "image_size",
     "read_bands",
     "read_image",
+    "tar_member",
 ]
 
 # To be met by ``name.lower().endswith``: two of them have two parts.
@@ -65,9 +70,11 @@ def read_image(file_loc: str, *, at_least: int = 0, largest_pixels: int = LARGES
     Parameters
     ----------
     file_loc
-        A path; ``file.h5::dataset[index]`` for one row of an HDF5 dataset; ``file.fits[SCI]`` or
-        ``file.fits[2]`` for another than the first image of a FITS file. Where ``{band}`` stands
-        for bands, the first file there is; `read_bands` reads them all.
+        A path; ``file.h5::dataset[index]`` or ``store.zarr::array[index]`` for one row of an HDF5
+        dataset or Zarr array; ``shard.tar::member`` for a file in an archive (``.tar``,
+        ``.tar.gz``, ``.tgz``); ``file.fits[SCI]`` or ``file.fits[2]`` for another than the first
+        image of a FITS file, and ``file.fits[SCI][17]`` for one slice of a stack. Where ``{band}``
+        stands for bands, the first file there is; `read_bands` reads them all.
     at_least
         Smallest side that is still useful (pixels): a JPEG may be decoded at 1/2, 1/4 or 1/8 of
         its scale as long as both sides keep as many, and its colour, if stored at half the
@@ -95,9 +102,10 @@ def read_image(file_loc: str, *, at_least: int = 0, largest_pixels: int = LARGES
     (424, 424, 3)
     """
     with _translated(file_loc):
-        row = HDF5_ROW.fullmatch(file_loc)
+        row = array_row(file_loc)
         if row:
-            return read_hdf5(row["file"], row["dataset"], int(row["index"]), largest_pixels)
+            read = read_zarr if row.kind == "Zarr" else read_hdf5
+            return read(row.file, row.array, row.row, largest_pixels)
         path, hdu = split_hdu(file_of_any_band(file_loc))
         kind, data = _content(path, largest_pixels)
         if kind is None:
@@ -116,9 +124,9 @@ def image_size(file_loc: str) -> tuple[int, int]:
         As for `read_image`.
     """
     with _translated(file_loc):
-        row = HDF5_ROW.fullmatch(file_loc)
+        row = array_row(file_loc)
         if row:
-            return hdf5_size(row["file"], row["dataset"])
+            return (zarr_size if row.kind == "Zarr" else hdf5_size)(row.file, row.array)
         path, hdu = split_hdu(file_of_any_band(file_loc))
         kind, data = _content(path, LARGEST_PIXELS)
         return fits_size(path, hdu) if kind is None else header_size(kind, data)
@@ -181,12 +189,13 @@ def read_bands(
 
 
 def _require_fits(file_loc: str, largest_pixels: int) -> None:
-    row = HDF5_ROW.fullmatch(file_loc)
+    row = array_row(file_loc)
     path, _ = split_hdu(file_of_any_band(file_loc))
     kind = None if row else _content(path, largest_pixels)[0]
-    if row or kind:
+    name = row.kind if row else kind and kind.name
+    if name:
         raise ImageError(
-            f"it is {kind.name if kind else 'HDF5'}, which has no named bands",
+            f"it is {name}, which has no named bands",
             reason="not_multiband",
             expected="FITS",
             do="give FITS images, or a recipe whose prepare.channels is 'rgb' or 'grey'",
@@ -195,14 +204,15 @@ def _require_fits(file_loc: str, largest_pixels: int) -> None:
 
 def _content(path: str, largest_pixels: int) -> tuple[Kind | None, bytes]:
     """Kind of raster and all bytes of a file; None and only its beginning for FITS."""
-    with Path(path).open("rb") as handle:
+    largest = 4 * VALUES_PER_PIXEL * largest_pixels
+    with open_binary(path, largest_bytes=largest) as handle:
         head = handle.read(HEAD_BYTES)
         kind = kind_of(head)
         if kind is None:
             return None, head
-        size = os.fstat(handle.fileno()).st_size
-        refuse_large(size, 4 * VALUES_PER_PIXEL * largest_pixels, "bytes")
-        return kind, head + handle.read()
+        refuse_large(handle.seek(0, os.SEEK_END), largest, "bytes")
+        handle.seek(0)
+        return kind, handle.read()
 
 
 @contextmanager

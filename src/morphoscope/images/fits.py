@@ -7,13 +7,14 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from morphoscope.errors import ImageError
 from morphoscope.images.formats import VALUES_PER_PIXEL, Pixels, refuse_large
+from morphoscope.images.naming import SLICE
+from morphoscope.images.tars import open_binary
 
 __all__ = ["as_cube", "chosen", "fits_size", "holds_image", "open_fits", "read_fits", "values_of"]
 
@@ -72,14 +73,39 @@ def holds_image(hdu: Any) -> bool:
     return bool(hdu.is_image) and len(hdu.shape) >= 2
 
 
+class Slice:
+    """One of the images that lie one behind the other in an HDU; the others are not read."""
+
+    is_image = True
+
+    def __init__(self, hdu: Any, index: int) -> None:
+        if not 0 <= index < hdu.shape[0] or len(hdu.shape) < 3:
+            raise ImageError(
+                f"the FITS image of the shape {tuple(hdu.shape)} has no slice {index}",
+                reason="missing",
+            )
+        self._hdu, self._index = hdu, index
+        self.shape, self.header, self.name = tuple(hdu.shape[1:]), hdu.header, hdu.name
+
+    @property
+    def data(self) -> Any:
+        """Values of the slice, as the HDU scales them."""
+        return self._hdu.section[self._index]
+
+
 def chosen(hdus: Any, wanted: str) -> Any:
-    """The image that ``[NAME]``, ``[NAME,version]`` or ``[number]`` chooses; empty: the first.
+    """The image that ``NAME``, ``NAME,version`` or a number chooses; empty: the first.
+
+    ``][17`` behind it chooses a slice of that image.
 
     Raises
     ------
     ImageError
         ``reason`` is ``not_an_image`` or ``wrong_hdu``; what is there is told.
     """
+    wanted, _, index = wanted.partition(SLICE)
+    if index:
+        return Slice(chosen(hdus, wanted), int(index))
     if not wanted:
         image = next((hdu for hdu in hdus if holds_image(hdu)), None)
         if image is None:
@@ -107,7 +133,7 @@ def _described(index: int, hdu: Any) -> str:
 @contextmanager
 def _unpacked(path: str) -> Iterator[IO[bytes] | gzip.GzipFile]:
     """Open file; astropy, given the path, would leave a damaged one open."""
-    with Path(path).open("rb") as handle:
+    with open_binary(path) as handle:
         packed = handle.read(2) == GZIP
         handle.seek(0)
         if not packed:

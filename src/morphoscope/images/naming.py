@@ -1,7 +1,9 @@
 """What a row of a table names: a file, one image within it, or one file a band.
 
-``galaxy.fits[SCI]`` and ``galaxy.fits[2]`` choose one image of a FITS file; ``{band}`` stands for
-each band where a galaxy has one file a band; ``file.h5::dataset[index]`` is a row of HDF5.
+``galaxy.fits[SCI]`` and ``galaxy.fits[2]`` choose one image of a FITS file, and
+``stack.fits[SCI][17]`` one slice of it; ``{band}`` stands for each band where a galaxy has one file
+a band; ``file.h5::dataset[index]`` and ``store.zarr::array[index]`` are rows of HDF5 and Zarr, and
+``shard.tar::member`` is a file inside an archive, which may itself be ``cutout.fits[SCI]``.
 """
 
 from __future__ import annotations
@@ -9,19 +11,28 @@ from __future__ import annotations
 import glob
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 __all__ = [
     "BAND",
-    "HDF5_ROW",
+    "SLICE",
+    "ArrayRow",
+    "array_row",
     "band_name",
     "file_of_any_band",
     "files_of",
     "split_hdu",
+    "tar_member",
     "words_in",
 ]
 
-HDF5_ROW = re.compile(r"(?P<file>.+)::(?P<dataset>[^\[\]]+)\[(?P<index>\d+)\]")
-HDU = re.compile(r"(?P<file>.+\.(?:fits|fit|fts)(?:\.gz|\.fz)?)\[(?P<hdu>[^\[\]]+)\]", re.I)
+ROW = re.compile(r"(?P<file>.+)::(?P<array>[^\[\]]+)\[(?P<index>\d+)\]")
+MEMBER = re.compile(r"(?P<file>.+?\.(?:tar|tar\.gz|tgz))::(?P<member>.+)", re.I | re.S)
+# Between what chooses an image of a FITS file and the number of the slice of it.
+SLICE = "]["
+HDU = re.compile(
+    r"(?P<file>.+\.(?:fits|fit|fts)(?:\.gz|\.fz)?)\[(?P<hdu>[^\[\]]+(?:\]\[\d+)?)\]", re.I
+)
 BAND = "{band}"
 WORD = re.compile(r"[A-Za-z0-9]+")
 
@@ -41,6 +52,43 @@ NAMED = tuple(
         r"(?P<band>[ugrizy]) decam\b.*",
     )
 )
+
+
+class ArrayRow(NamedTuple):
+    """One row of an array that holds an image a row."""
+
+    file: str
+    array: str
+    row: int
+
+    @property
+    def kind(self) -> str:
+        """Format of the file, by its name."""
+        return "Zarr" if self.file.rstrip("/").lower().endswith(".zarr") else "HDF5"
+
+
+def array_row(file_loc: str) -> ArrayRow | None:
+    """Row of HDF5 or Zarr that is named; None for anything else.
+
+    Examples
+    --------
+    >>> array_row("/d/G.h5::images[3]")
+    ArrayRow(file='/d/G.h5', array='images', row=3)
+    """
+    found = None if tar_member(file_loc) else ROW.fullmatch(file_loc)
+    return ArrayRow(found["file"], found["array"], int(found["index"])) if found else None
+
+
+def tar_member(file_loc: str) -> tuple[str, str] | None:
+    """Archive and member that are named; None for anything else.
+
+    Examples
+    --------
+    >>> tar_member("/d/00.tar::a/7.fits[1]")
+    ('/d/00.tar', 'a/7.fits[1]')
+    """
+    found = MEMBER.fullmatch(file_loc)
+    return (found["file"], found["member"]) if found else None
 
 
 def band_name(text: str) -> str:
@@ -68,7 +116,13 @@ def words_in(name: str) -> set[str]:
 
 
 def split_hdu(file_loc: str) -> tuple[str, str]:
-    """Path and name or number of the image that is chosen in it; empty: the first one."""
+    """Path, and what chooses an image in it (`morphoscope.images.fits.chosen`); empty: the first.
+
+    Examples
+    --------
+    >>> split_hdu("/d/g.fits[SCI]"), split_hdu("/d/stack.fits.gz[1][17]")
+    (('/d/g.fits', 'SCI'), ('/d/stack.fits.gz', '1][17'))
+    """
     found = HDU.fullmatch(file_loc)
     if found is None or Path(file_loc).exists():
         return file_loc, ""
@@ -86,8 +140,10 @@ def file_of_any_band(file_loc: str) -> str:
 
 def files_of(file_loc: str) -> list[str]:
     """Paths of the files that a row names and that are there; with ``{band}`` of all bands."""
-    row = HDF5_ROW.fullmatch(file_loc)
-    path = row["file"] if row else split_hdu(file_loc)[0]
+    row, member = array_row(file_loc), tar_member(file_loc)
+    if row and row.kind == "Zarr":
+        return [row.file] if Path(row.file).exists() else []
+    path = row.file if row else member[0] if member else split_hdu(file_loc)[0]
     if BAND in path:
         # A band begins with a letter: of 1{band}.fits the file 10g.fits is none.
         pattern = glob.escape(path).replace(BAND, "[A-Za-z]*")

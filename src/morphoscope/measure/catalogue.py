@@ -63,7 +63,7 @@ def measure(
     -------
     dict
         ``n``, ``flagged`` (counts), ``kept`` (rows of an earlier, cut-off run), ``images_per_s``
-        of this run, ``out``.
+        of this run, ``out``, ``warnings`` (sentences).
 
     Raises
     ------
@@ -90,6 +90,7 @@ def measure(
         "kept": done.kept,
         "images_per_s": done.images_per_s,
         "out": str(done.out),
+        "warnings": list(done.warnings),
     }
 
 

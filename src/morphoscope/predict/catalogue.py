@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from morphoscope.bundle import Bundle, open_bundle
-from morphoscope.engine import Engine, cores
+from morphoscope.engine import Engine
 from morphoscope.predict.answers import answer, trained_sizes
 from morphoscope.predict.columns import counted
 from morphoscope.streaming import Task, stream
@@ -23,35 +23,21 @@ def predict(
     engine: Engine,
     id_column: str = "",
     file_column: str = "",
-    shard_rows: int = 4096,
+    shard_rows: int = 65_536,
     batch: int = 64,
     force: bool = False,
 ) -> dict[str, Any]:
     """Classify images: one row for every input, in its order, also for the unreadable.
 
-    A run that was cut off goes on when it is called again: whole shards are kept. No memory grows
+    A run that was cut off goes on when it is called again: whole parts are kept. No memory grows
     with the number of images, unless ``out`` is FITS, VOTable, ECSV or CSV.
 
     Parameters
     ----------
     bundle
         Folder of a model, or name of a shipped one.
-    images
-        Folder (searched with all below it), glob pattern, image, or table (CSV, Parquet file or
-        folder, FITS, VOTable, ECSV) with a column of files, relative to where the table lies.
-    out
-        ``.parquet``, ``.fits``, ``.vot``, ``.ecsv`` or ``.csv``; a name without suffix is a folder
-        of Parquet parts.
-    engine
-        Where images are read and classified.
-    id_column, file_column
-        Columns of a table; empty: found by their usual names.
-    shard_rows
-        Rows of a part; what a kill costs at most, times the parts under work.
-    batch
-        Images that go to a worker at once.
-    force
-        Start anew, over the result and the parts of another run, and never over other files.
+    images, out, engine, id_column, file_column, shard_rows, batch, force
+        As for `morphoscope.streaming.stream`.
 
     Returns
     -------
@@ -70,7 +56,7 @@ def predict(
     """
     opened = open_bundle(bundle)
     done = stream(
-        _task(opened, max(1, cores() // engine.workers)),
+        _task(opened, engine.threads),
         images,
         out=out,
         engine=engine,
@@ -87,7 +73,7 @@ def predict(
         "images_per_s": done.images_per_s,
         "model": opened.id,
         "out": str(done.out),
-        "warnings": _size_warnings(opened, **done.noted),
+        "warnings": [*done.warnings, *_size_warnings(opened, **done.noted)],
     }
 
 

@@ -22,7 +22,7 @@ __all__ = [
 # The word for packaged weights in ``train.weights``.
 IMAGENET = "imagenet"
 # What the networks of a model have in common.
-SHARED = frozenset({"others", "orientations", "device", "threads", "checkpoint_s"})
+SHARED = frozenset({"others", "orientations", "device", "threads", "checkpoint_s", "processes"})
 LabelProperty = Literal[
     "handedness", "position_angle", "angular_size", "brightness", "position", "signal_to_noise"
 ]
@@ -133,6 +133,11 @@ class TrainSettings(Section):
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="Arithmetic.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train.")
     threads: int = Field(0, description="CPU threads; 0: all cores.", ge=0)
+    processes: int = Field(
+        1,
+        description="Processes that share each batch: on the CPU's cores, or a GPU each.",
+        ge=1,
+    )
     checkpoint_s: float = Field(60.0, description="Seconds between checkpoints.", ge=0)
 
     @model_validator(mode="after")

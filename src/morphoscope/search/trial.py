@@ -155,7 +155,7 @@ def _run(space: Space, study: Study, trial: Trial, task: Task) -> None:
 
 
 def _own_settings(task: Task) -> dict[str, Any]:
-    own: dict[str, Any] = {"members": 1, "others": [], "threads": task.threads}
+    own: dict[str, Any] = {"members": 1, "others": [], "processes": 1, "threads": task.threads}
     # Derivatives in bfloat16 are mostly rounding.
     exact = task.recipe.search.strategy == "hypergradient"
     return {**own, "precision": EXACT} if exact else own

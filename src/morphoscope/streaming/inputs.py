@@ -1,8 +1,8 @@
-"""What is to be worked on: a folder, a pattern, one image or a table, as rows of id and file.
+"""What is to be worked on: what a person named, as partitions, or as rows of id and file.
 
-Whatever the source, it is brought first into one listing, a Parquet file with a row group a shard.
-So its length and digest are known before the work begins, and neither a million-row table nor a
-folder of as many files is ever whole in memory.
+Tables in Parquet, archives, Zarr stores and FITS stacks are planned partition by partition. All
+else (a folder, a pattern, one image, a table) is brought first into one listing, a Parquet file. So
+no million-row table and no folder of as many files is ever whole in memory.
 """
 
 from __future__ import annotations
@@ -12,23 +12,28 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute
 import pyarrow.parquet as pq
 
-from morphoscope.acquire.listing import absolute, is_image
+from morphoscope.acquire.listing import absolute, hidden, is_image
 from morphoscope.catalog import atomic_path
 from morphoscope.errors import SourceError
 from morphoscope.images import IMAGE_SUFFIXES
-from morphoscope.streaming.tables import Row, is_table, named, table_rows
+from morphoscope.images.naming import split_hdu
+from morphoscope.streaming.hats_catalogue import hats_sources, is_hats
+from morphoscope.streaming.parquet_source import ParquetSource, folder_sources
+from morphoscope.streaming.source import SCHEMA, Row, Source, Stamp, Surveyed
+from morphoscope.streaming.stacks import EACH, FitsSource, ZarrSource, fits_stack, is_zarr
+from morphoscope.streaming.tables import is_table, named, parquet_files, read_range, table_rows
+from morphoscope.streaming.tar_source import TAR_SUFFIXES, TarSource
 
-__all__ = ["Listing", "write_listing"]
+__all__ = ["Listing", "nothing_in", "sources_of", "write_listing"]
 
-SCHEMA = pa.schema([("id_str", pa.string()), ("file_loc", pa.string())])
+LISTED_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,6 @@ class Listing:
         """Columns ``id_str`` and ``file_loc`` (absolute, or null) of one shard."""
         return pq.ParquetFile(self.path).read_row_group(index)
 
-    def names(self, file: Path) -> bool:
-        """Whether a file is among those to work on."""
-        columns = (self.shard(index)["file_loc"] for index in range(self.shards))
-        return any(pa.compute.any(pa.compute.equal(c, str(file))).as_py() for c in columns)
-
 
 def write_listing(
     images: str | Path,
@@ -84,7 +84,7 @@ def write_listing(
     Parameters
     ----------
     images
-        Folder of images or of Parquet files, glob pattern, image, or table.
+        As for `morphoscope.streaming.stream`.
     path
         Parquet file to write.
     shard_rows
@@ -99,22 +99,143 @@ def write_listing(
     CatalogueError
         A table lacks the columns or is damaged.
     """
+    sources = sources_of(images, id_column, file_column)
+    found = itertools.chain.from_iterable(one.rows() for one in sources)
+    rows, digest = _write_rows(found, path, shard_rows)
+    if not rows:
+        path.unlink()
+        raise nothing_in(images)
+    return Listing(path, rows, shard_rows, digest)
+
+
+def _write_rows(found: Iterator[Row], path: Path, shard_rows: int) -> tuple[int, str]:
+    """Number and digest of rows, written a row group a shard."""
     digest = hashlib.sha256()
     rows = 0
-    source = _rows(images, id_column, file_column)
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, SCHEMA) as writer:
-        while shard := list(itertools.islice(source, shard_rows)):
+        while shard := list(itertools.islice(found, shard_rows)):
             columns = [list(column) for column in zip(*shard, strict=True)]
             digest.update(json.dumps(columns).encode())
             writer.write_table(pa.table(columns, schema=SCHEMA))
             rows += len(shard)
-        if not rows:
-            raise SourceError(
-                f"{images} holds no images",
-                expected=f"files that end in {', '.join(sorted(IMAGE_SUFFIXES))}, or table rows",
-                do="check the path",
-            )
-    return Listing(path, rows, shard_rows, digest.hexdigest())
+    return rows, digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class ListedSource:
+    """Rows that have to be listed one by one: of a folder, a pattern, one image, or a table."""
+
+    path: str
+    columns: tuple[str, str] = ("", "")
+    name: str = ""
+
+    def survey(self, index: Path) -> Surveyed:
+        rows, digest = _write_rows(self.rows(), index, LISTED_ROWS)
+        return Surveyed(rows, digest, self.state())
+
+    def state(self) -> Stamp:
+        # The listing is our own.
+        return 0, 0
+
+    def table(self, start: int, stop: int, index: Path) -> pa.Table:
+        return read_range(index, start, stop)
+
+    def rows(self) -> Iterator[Row]:
+        return _rows(self.path, *self.columns)
+
+
+def nothing_in(images: str | Path) -> SourceError:
+    """Error where there is not one row to work on."""
+    return SourceError(
+        f"{images} holds no images",
+        expected=f"files that end in {', '.join(sorted(IMAGE_SUFFIXES))}, or table rows",
+        do="check the path",
+    )
+
+
+def sources_of(images: str | Path, id_column: str = "", file_column: str = "") -> Sequence[Source]:
+    """Partitions of what a person named; a single one where it has to be listed row by row.
+
+    Raises
+    ------
+    SourceError
+        A HATS catalogue or a store is not whole.
+    """
+    columns = (id_column, file_column)
+    return _partitions(images, columns) or [ListedSource(str(images), columns)]
+
+
+def _partitions(images: str | Path, columns: tuple[str, str]) -> Sequence[Source]:
+    text = os.path.expanduser(str(images))  # noqa: PTH111 - `Path` would take one of `//` away
+    path = absolute(Path(text))
+    if path.is_dir():
+        return _in_folder(path, columns)
+    if path.is_file():
+        return _of_file(path, columns)
+    place, _, array = text.rpartition("::")
+    if place and not array.endswith("]") and is_zarr(absolute(Path(place))):
+        found = absolute(Path(place))
+        return [ZarrSource(str(found), found.name, array)]
+    hdu = ""
+    each = text.endswith(EACH)
+    if each:
+        text = text.removesuffix(EACH)
+        # What is left may choose an image of each file: stack*.fits[SCI].
+        if text.endswith("]"):
+            text, _, hdu = text.removesuffix("]").rpartition("[")
+    found_paths = _paths(text)
+    if each:
+        return [FitsSource(str(one), one.name, hdu) for one in found_paths]
+    return _alike(found_paths, columns)
+
+
+def _in_folder(folder: Path, columns: tuple[str, str]) -> Sequence[Source]:
+    if is_zarr(folder):
+        return [ZarrSource(str(folder), folder.name)]
+    if is_hats(folder):
+        return hats_sources(folder, columns)
+    if not any(columns) and next(_walk(folder), None) is not None:
+        return []
+    tables = folder_sources(folder, columns)
+    if tables or any(columns):
+        return tables
+    inside = (path for path in sorted(folder.rglob("*")) if _is_partition(path))
+    return [_partition(path, str(path.relative_to(folder))) for path in inside]
+
+
+def _is_partition(path: Path) -> bool:
+    archive = path.name.lower().endswith(TAR_SUFFIXES) and path.is_file()
+    return not hidden(path.name) and (archive or (path.suffix.lower() == ".zarr" and path.is_dir()))
+
+
+def _partition(path: Path, name: str) -> Source:
+    kind = TarSource if path.name.lower().endswith(TAR_SUFFIXES) else ZarrSource
+    return kind(str(path), name)
+
+
+def _of_file(path: Path, columns: tuple[str, str]) -> Sequence[Source]:
+    if path.suffix.lower() == ".parquet":
+        return [ParquetSource(str(path), "", str(path.parent), columns)]
+    if path.name.lower().endswith(TAR_SUFFIXES):
+        return [TarSource(str(path), path.name)]
+    hdu = "" if not is_image(path.name) else fits_stack(path)
+    return [FitsSource(str(path), path.name, hdu)] if hdu else []
+
+
+def _alike(paths: list[Path], columns: tuple[str, str]) -> Sequence[Source]:
+    """Partitions that a pattern matches, if it matches nothing else."""
+    if not paths:
+        return []
+    top = Path(os.path.commonpath([path.parent for path in paths]))
+    names = [path.relative_to(top) for path in paths]
+    if all(path.suffix.lower() == ".parquet" and path.is_file() for path in paths):
+        return [
+            ParquetSource(str(path), str(name.with_suffix("")), str(path.parent), columns)
+            for path, name in zip(paths, names, strict=True)
+        ]
+    if all(map(_is_partition, paths)):
+        return [_partition(path, str(name)) for path, name in zip(paths, names, strict=True)]
+    return []
 
 
 def _rows(images: str | Path, id_column: str, file_column: str) -> Iterator[Row]:
@@ -128,17 +249,17 @@ def _rows(images: str | Path, id_column: str, file_column: str) -> Iterator[Row]
         if is_table(path):
             return table_rows(path, id_column, file_column)
         return iter([named(str(path))])
-    if "::" in text:
+    if "::" in text or split_hdu(text)[1]:
         return iter([named(str(path))])
     if glob.has_magic(text):
-        return map(named, _matching(text))
+        return map(named, (str(path) for path in _paths(text) if path.is_file()))
     raise SourceError(
         f"there is no {images}", expected="a folder, a pattern, an image or a table of images"
     )
 
 
 def _holds_images(folder: Path) -> bool:
-    return next(_walk(folder), None) is not None or not any(folder.rglob("*.parquet"))
+    return next(_walk(folder), None) is not None or not parquet_files(folder)
 
 
 def _walk(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[str]:
@@ -161,6 +282,7 @@ def _walk(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[str]:
             yield entry.path
 
 
-def _matching(pattern: str) -> list[str]:
+def _paths(pattern: str) -> list[Path]:
+    """Absolute paths of what a pattern matches, in order."""
     found = glob.glob(str(Path(pattern).expanduser()), recursive=True)  # noqa: PTH207 - absolute too
-    return sorted(str(absolute(path)) for path in map(Path, found) if path.is_file())
+    return sorted({absolute(path) for path in map(Path, found) if path.exists()})

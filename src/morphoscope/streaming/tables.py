@@ -15,16 +15,25 @@ import pyarrow.parquet as pq
 from morphoscope.acquire.listing import as_text, stem
 from morphoscope.catalog import ASTROPY_FORMATS, TABLE_SUFFIXES
 from morphoscope.errors import CatalogueError, SourceError
-from morphoscope.images import HDF5_ROW
+from morphoscope.images import array_row, tar_member
+from morphoscope.streaming.source import Row
 
-__all__ = ["Row", "is_table", "named", "table_rows"]
+__all__ = [
+    "FILE_NAMES",
+    "ID_NAMES",
+    "is_table",
+    "named",
+    "parquet_files",
+    "parquet_rows",
+    "read_range",
+    "table_rows",
+]
 
 BLOCK_ROWS = 16_384
 BLOCK_BYTES = 1 << 20
 ID_NAMES = ("id_str", "objid", "id", "galaxyid", "object_id", "objectid", "source_id", "name")
 FILE_NAMES = ("file_loc", "file", "path", "filename", "file_name", "image", "image_path")
 Columns = dict[str, list[Any]]
-Row = tuple[str | None, str | None]
 
 
 def is_table(path: Path) -> bool:
@@ -44,13 +53,18 @@ def named(file: str) -> Row:
     (('12', '/d/12.fits.gz'), ('G::images[1]', '/d/G.h5::images[1]'))
     """
     file = as_text(file)
-    row = HDF5_ROW.fullmatch(file)
-    name = f"{Path(row['file']).stem}::{row['dataset']}[{row['index']}]" if row else stem(file)
+    row, member = array_row(file), tar_member(file)
+    if row:
+        name = f"{Path(row.file).stem}::{row.array}[{row.row}]"
+    else:
+        name = stem(member[1] if member else file)
     return name or None, file
 
 
-def table_rows(path: Path, id_column: str, file_column: str) -> Iterator[Row]:
-    """Name and file of every row; relative files start where the table lies.
+def table_rows(
+    path: Path, id_column: str, file_column: str, *, root: Path | None = None
+) -> Iterator[Row]:
+    """Name and file of every row; relative files start where the table lies, or at ``root``.
 
     Raises
     ------
@@ -62,14 +76,10 @@ def table_rows(path: Path, id_column: str, file_column: str) -> Iterator[Row]:
             files = [_text(value) for value in block["file"]]
             names = [_text(value) for value in block.get("id", [None] * len(files))]
             for name, file in zip(names, files, strict=True):
-                own, found = _located(path.parent, file)
+                own, found = _located(root or path.parent, file)
                 yield name or own, found
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
-        if isinstance(error, CatalogueError | SourceError):
-            raise
-        raise CatalogueError(
-            f"{path} cannot be read as a table ({error})", do="check it, or save it anew"
-        ) from error
+        raise _unreadable(path, error) from error
 
 
 def _text(value: Any) -> str | None:
@@ -89,8 +99,7 @@ def _blocks(path: Path, id_column: str, file_column: str) -> Iterator[Columns]:
     wanted = (id_column, file_column)
     suffix = path.suffix.lower()
     if path.is_dir():
-        files = [p for p in sorted(path.rglob("*.parquet")) if p.name[0] not in "._"]
-        for file in files:
+        for file in parquet_files(path):
             yield from _parquet_blocks(file, wanted)
     elif suffix == ".parquet":
         yield from _parquet_blocks(path, wanted)
@@ -100,6 +109,81 @@ def _blocks(path: Path, id_column: str, file_column: str) -> Iterator[Columns]:
         yield from _fits_blocks(path, wanted)
     else:
         yield from _astropy_blocks(path, wanted)
+
+
+def parquet_files(folder: Path) -> list[Path]:
+    """Parquet files below a folder, in the order of their names; hidden ones are left out."""
+    # Also what lies in hidden folders: others write their half-done parts there.
+    found = (path for path in folder.rglob("*.parquet") if path.is_file())
+    return sorted(p for p in found if not _set_aside(p.relative_to(folder)))
+
+
+def _set_aside(path: Path) -> bool:
+    return any(part[0] in "._" for part in path.parts)
+
+
+def read_range(path: Path, start: int, stop: int, columns: list[str] | None = None) -> pa.Table:
+    """Rows ``start`` … ``stop`` of a Parquet file, without the other row groups."""
+    with pq.ParquetFile(path) as file:
+        groups: list[int] = []
+        first = before = 0
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            if before < stop and before + rows > start:
+                first = first if groups else before
+                groups.append(group)
+            before += rows
+        kept = []
+        for batch in file.iter_batches(BLOCK_ROWS, row_groups=groups, columns=columns):
+            low, high = max(start - first, 0), min(stop - first, len(batch))
+            if high > low:
+                kept.append(batch.slice(low, high - low))
+            first += len(batch)
+            if first >= stop:
+                break
+        schema = file.schema_arrow
+        names = schema.names if columns is None else columns
+        return pa.Table.from_batches(kept, pa.schema([schema.field(name) for name in names]))
+
+
+def parquet_rows(
+    path: Path,
+    root: Path,
+    wanted: tuple[str, str],
+    *,
+    start: int,
+    stop: int,
+    carried: Sequence[str] = (),
+) -> pa.Table:
+    """Name and file of rows of one Parquet file, and the columns that are passed on as they are.
+
+    Raises
+    ------
+    CatalogueError
+        A column is absent, or the file is damaged.
+    """
+    try:
+        names = pq.read_schema(path).names
+        chosen = _choose(names, wanted, path)
+        passed = [name for name in carried if name in names]
+        table = read_range(path, start, stop, list(dict.fromkeys([*chosen.values(), *passed])))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    files = [_located(root, _text(value)) for value in table[chosen["file"]].to_pylist()]
+    stated = table[chosen["id"]].to_pylist() if "id" in chosen else [None] * len(files)
+    ids = [_text(name) or file[0] for name, file in zip(stated, files, strict=True)]
+    columns = {name: table[name] for name in passed}
+    columns |= {"id_str": pa.array(ids, pa.string())}
+    columns |= {"file_loc": pa.array([file for _, file in files], pa.string())}
+    return pa.table(columns)
+
+
+def _unreadable(path: Path, error: Exception) -> CatalogueError | SourceError:
+    if isinstance(error, CatalogueError | SourceError):
+        return error
+    return CatalogueError(
+        f"{path} cannot be read as a table ({error})", do="check it, or save it anew"
+    )
 
 
 def _parquet_blocks(path: Path, wanted: tuple[str, str]) -> Iterator[Columns]:

@@ -41,8 +41,8 @@ def check_settings(
     ------
     RecipeError
         There is no such network, the images are too small for it, an augmentation would break a
-        label, ``balance`` names an unknown class, or the settings do not go with
-        ``train.weights``.
+        label, ``balance`` names an unknown class, the settings do not go with ``train.weights``,
+        or a batch has fewer images than there are processes.
     WeightsError
         The weights to begin with are absent, damaged, or of another network.
     MissingDependencyError
@@ -54,7 +54,17 @@ def check_settings(
     if classes:
         images_per_epoch(np.ones(len(classes), np.int64), balance, classes)
     for group in settings.groups:
+        _check_parts(group)
         _check_network(group, augment, classes, channels, size)
+
+
+def _check_parts(settings: TrainSettings) -> None:
+    if settings.batch_size < settings.processes:
+        raise RecipeError(
+            f"train.processes is {settings.processes} and train.batch_size {settings.batch_size}",
+            expected="an image of each batch for each process",
+            do="lower train.processes or raise train.batch_size",
+        )
 
 
 def _check_network(

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any
+
+from morphoscope.engine import OutOfTimeError, deadline
 
 __all__ = ["Interrupt"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# What `heard` says once the job is near its time limit, as if the system had.
+TIME_IS_UP = int(signal.SIGXCPU)
 
 
 class Interrupt:
@@ -35,8 +40,14 @@ class Interrupt:
     ) -> None:
         self._restore()
 
+    def heard(self) -> int:
+        """The signal that was received, or that the job's time is up; 0: neither."""
+        return self.received or (TIME_IS_UP if time.time() >= deadline() else 0)
+
     def leave(self) -> None:
         """Raise what the signal means."""
+        if self.received == TIME_IS_UP:
+            raise OutOfTimeError("the job is near its time limit")
         if self.received == signal.SIGTERM:
             raise SystemExit(128 + signal.SIGTERM)
         raise KeyboardInterrupt

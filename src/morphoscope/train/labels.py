@@ -49,14 +49,21 @@ class Lesson:
             return classes
         return torch.stack([classes.float(), torch.from_numpy(store.inclinations[rows]).float()], 1)
 
-    def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Loss of a batch."""
-        logits = outputs[:, : self.head.classes]
-        classes = classes_of(labels)
+    def loss(self, outputs: Tensor, labels: Tensor, part: slice) -> Tensor:
+        """What a part of a batch adds to its loss; of the whole batch the loss itself.
+
+        ``labels`` are those of the whole batch, of whose means the part has its share.
+        """
+        logits, own = outputs[:, : self.head.classes], labels[part]
+        classes = classes_of(own)
         loss = weighted_cross_entropy(logits, classes, self.loss_weights, self.label_smoothing)
+        loss = loss * (len(own) / len(labels))
         if not self.head.angle:
             return loss
-        return loss + self.angle_weight * angle_loss(outputs.float(), labels[:, 1], self.head)
+        known = labels[:, 1].isfinite()
+        share = known[part].sum() / known.sum().clamp(min=1)
+        angle = angle_loss(outputs.float(), own[:, 1], self.head)
+        return loss + self.angle_weight * share * angle
 
     def score(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
         """Scores of the validation images, on the CPU: the loss as it is, unweighted by class."""

@@ -58,14 +58,14 @@ def train_member(
     """
     method = method or Method(take_step, validate)
     state = open_state(plan, member, path)
-    pause = _Pause(state, plan.settings.checkpoint_s, interrupt)
+    pause = _Pause(plan, state, interrupt)
     if watch:
         watch(state.at.history)
     while not state.at.stopped:
         train_epoch(plan, state, pause, method.step)
         scores = method.score(plan, state, pause)
         close_epoch(plan, state, scores)
-        save_state(state)
+        save(plan, state)
         if watch:
             watch(state.at.history)
     return state
@@ -110,24 +110,29 @@ def train_epoch(
 
 
 def draw_batch(plan: Plan, rows: NDArray[np.int64], seed: int) -> tuple[Tensor, Tensor]:
-    """Images of some rows, augmented and normalised ``(n, channel, y, x)``, and their labels."""
+    """Images of a batch, augmented and normalised ``(n, channel, y, x)``, and their labels.
+
+    One of several processes gets its part of the images, and all labels. All augment all images,
+    for an image's draws are those that it has in its batch.
+    """
     images, labels = plan.gather(rows)
     generator = torch.Generator().manual_seed(seed)
     images, classes = augment(
         images, classes_of(labels), plan.augment, generator=generator, swap=plan.swap
     )
-    return plan.normalise(images), with_classes(labels, classes)
+    return plan.normalise(images[plan.ring.part(len(rows))]), with_classes(labels, classes)
 
 
 def take_step(plan: Plan, state: State, images: Tensor, labels: Tensor) -> Tensor:
     """Change the weights by one batch; its loss, still on the device."""
-    with autocast(plan, state):
+    with autocast(plan, state), plan.ring.whole_batch(len(labels)):
         outputs = state.network(images)
-    loss = plan.lesson.loss(outputs, labels)
+    loss = plan.lesson.loss(outputs, labels, plan.ring.part(len(labels)))
     state.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
+    loss = plan.ring.add_gradients(state.network, loss.detach())
     state.optimizer.step()
-    return loss.detach()
+    return loss
 
 
 def autocast(plan: Plan, state: State) -> torch.autocast:
@@ -139,15 +144,20 @@ def autocast(plan: Plan, state: State) -> torch.autocast:
 @torch.inference_mode()
 def validate(plan: Plan, state: State, pause: Callable[[], None]) -> dict[str, float]:
     """Loss, accuracy, macro-F1 and error of the angles, of the validation images as they are."""
-    network = state.answering.eval()
-    outputs, truth = [], []
-    for rows in split_batches(plan.validation, plan.settings.batch_size):
-        images, labels = plan.gather(rows)
-        with autocast(plan, state):
-            outputs.append(network(plan.normalise(images)).float().cpu())
-        truth.append(labels.cpu())
+    network, ring = state.answering.eval(), plan.ring
+    batches = split_batches(np.arange(plan.validation.size), plan.settings.batch_size)
+    outputs = torch.zeros(plan.validation.size, plan.lesson.head.outputs)
+    for turn in range(0, len(batches), ring.size):
+        # Several processes take turns by whole batches.
+        for batch in batches[turn + ring.rank : turn + ring.rank + 1]:
+            images, _ = plan.gather(plan.validation[batch])
+            with autocast(plan, state):
+                outputs[batch] = network(plan.normalise(images)).float().cpu()
         pause()
-    return plan.lesson.score(torch.cat(outputs), torch.cat(truth))
+    ring.add(outputs)
+    scores = plan.lesson.score(outputs, plan.lesson.labels(plan.store, plan.validation))
+    agreed: dict[str, float] = ring.values_of_first(scores)
+    return agreed
 
 
 def close_epoch(plan: Plan, state: State, scores: dict[str, float]) -> None:
@@ -201,21 +211,31 @@ def _error_told(epoch: dict[str, float]) -> str:
     return f"error {epoch['validation_mae']:.2f}°, " if "validation_mae" in epoch else ""
 
 
+def save(plan: Plan, state: State) -> None:
+    """Write the checkpoint; the first of several processes does."""
+    if plan.ring.rank == 0:
+        save_state(state)
+        plan.ring.saved((state.member, state.at.epoch, state.at.step))
+
+
 class _Pause:
     """Called where the state is whole: keeps the time, saves when due, leaves when asked to."""
 
-    def __init__(self, state: State, every_s: float, interrupt: Interrupt) -> None:
-        self.state, self.every_s, self.interrupt = state, every_s, interrupt
+    def __init__(self, plan: Plan, state: State, interrupt: Interrupt) -> None:
+        self.plan, self.state, self.interrupt = plan, state, interrupt
         self.last = self.saved = time.monotonic()
 
     def __call__(self) -> None:
         now = time.monotonic()
         self.state.at.seconds += now - self.last
-        if self.interrupt.received or now - self.saved >= self.every_s:
-            save_state(self.state)
+        due = now - self.saved >= self.plan.settings.checkpoint_s
+        due, signal = self.plan.ring.agree(due, self.interrupt.heard())
+        if due or signal:
+            save(self.plan, self.state)
             self.saved = time.monotonic()
-        if self.interrupt.received:
+        if signal:
             say(f"stopped; the same command goes on from {self.state.path}")
+            self.interrupt.received = signal
             self.interrupt.leave()
         self.last = time.monotonic()
 

@@ -20,15 +20,17 @@ from morphoscope.networks.model import shrunk
 from morphoscope.networks.pretrained import Weights, open_weights
 from morphoscope.prepare import Store
 from morphoscope.recipe import AugmentSettings, BalanceSettings, TrainSettings
-from morphoscope.train.balance import class_weights, images_per_epoch
+from morphoscope.train.balance import class_weights, images_per_epoch, split_batches
 from morphoscope.train.checks import device_of, refuse_labels_broken
 from morphoscope.train.labels import Lesson
+from morphoscope.train.ring import ALONE, Ring
 
-__all__ = ["Plan", "draw_seed", "make_plan"]
+__all__ = ["Plan", "draw_seed", "make_plan", "require_parts"]
 
 SAMPLE = 2048
 # What decides where and how long, not what comes out.
-WITHOUT_EFFECT = {"device", "threads", "checkpoint_s", "members", "orientations", "others"}
+WITHOUT_EFFECT = {"device", "threads", "checkpoint_s", "processes"}
+WITHOUT_EFFECT |= {"members", "orientations", "others"}
 # What counts by its content.
 FILES = {"weights"}
 # What matters to inclinations alone.
@@ -57,6 +59,8 @@ class Plan:
         All images on the device, where they fit; else ``None``.
     identity
         What a checkpoint must agree with to be of this training.
+    ring
+        The processes that share each batch.
     """
 
     settings: TrainSettings
@@ -76,6 +80,7 @@ class Plan:
     precision: Literal["float32", "bfloat16"]
     resident: Tensor | None
     identity: Mapping[str, Any]
+    ring: Ring = ALONE
 
     def gather(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Images ``(n, channel, y, x)`` and labels of some rows, on the device."""
@@ -102,6 +107,7 @@ def make_plan(
     store: Store,
     images_sha256: str,
     seed: int,
+    ring: Ring = ALONE,
 ) -> Plan:
     """Check the settings against the store and settle all that they leave open.
 
@@ -165,6 +171,7 @@ def make_plan(
             **_flat("augment", augment.model_dump()),
             **_flat("balance", balance.model_dump()),
         },
+        ring=ring,
     )
 
 
@@ -198,6 +205,28 @@ def _require_inclinations(
                 do="give more galaxies an inclination, or another split.seed",
                 split=split,
             )
+
+
+def require_parts(settings: TrainSettings, balance: BalanceSettings, store: Store) -> None:
+    """Refuse batches with fewer images than there are processes.
+
+    Raises
+    ------
+    RecipeError
+        An epoch has one.
+    TrainingError
+        A class has no training image.
+    """
+    counts = _counts(store, _labelled(store, "train"))
+    images = int(images_per_epoch(counts, balance, store.classes).sum())
+    smallest = split_batches(np.arange(images), settings.batch_size)[-1].size
+    if smallest < settings.processes:
+        raise RecipeError(
+            f"train.processes is {settings.processes} and an epoch of {images} images has batches "
+            f"of {smallest}",
+            expected="an image of each batch for each process",
+            do="lower train.processes or raise train.batch_size",
+        )
 
 
 def _labelled(store: Store, split: str) -> NDArray[np.int64]:

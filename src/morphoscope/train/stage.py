@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,17 @@ import torch
 
 from morphoscope.augment import describe
 from morphoscope.catalog import atomic_path
-from morphoscope.engine import cores
+from morphoscope.errors import RecipeError
 from morphoscope.networks import Model, save_model
-from morphoscope.prepare import open_store
-from morphoscope.prepare.store import read_description
-from morphoscope.progress import say
+from morphoscope.progress import hushed
 from morphoscope.recipe import AugmentSettings, BalanceSettings, TrainSettings
 from morphoscope.train.interrupt import Interrupt
-from morphoscope.train.loop import Method, Watch, train_member
+from morphoscope.train.launch import Launcher, LocalLauncher, launch, threads_each
+from morphoscope.train.loop import Method, Watch
+from morphoscope.train.members import Task, device_name, train_members
 from morphoscope.train.memory import keep_memory
-from morphoscope.train.plan import Plan, make_plan
-from morphoscope.train.state import State, adopt
+from morphoscope.train.plan import Plan
+from morphoscope.train.state import State
 
 __all__ = ["train"]
 
@@ -39,6 +38,7 @@ def train(
     former: Path | None = None,
     watch: Watch | None = None,
     method: Method | None = None,
+    launcher: Launcher | None = None,
 ) -> dict[str, Any]:
     """Train the networks of a model, one after the other.
 
@@ -64,6 +64,8 @@ def train(
         the training, which can be taken up again.
     method
         Other steps and scores than those of the loop.
+    launcher
+        Where the processes run if ``train.processes`` is more than one; ``None``: on this machine.
 
     Returns
     -------
@@ -78,8 +80,8 @@ def train(
     Raises
     ------
     RecipeError
-        An augmentation would break a label, a network or class is unknown, or the settings do not
-        go with ``train.weights``.
+        An augmentation would break a label, a network or class is unknown, the settings do not go
+        with ``train.weights``, or several processes are asked for where only one can be.
     WeightsError
         The weights to begin with are absent, damaged, or of another network.
     MissingDependencyError
@@ -87,30 +89,32 @@ def train(
     StoreError
         The store is absent, damaged, or has no train or validation split.
     TrainingError
-        The loss is not a number, or a class has no training image.
+        The loss is not a number, a class has no training image, or of several processes some were
+        lost again and again.
     CheckpointError
         A checkpoint is damaged or of another training.
     """
-    threads = settings.threads or cores()
+    task = Task(
+        settings=settings,
+        augment=augment,
+        balance=balance,
+        store=store.absolute(),
+        seed=seed,
+        out=out.absolute(),
+        former=former.absolute() if former else None,
+    )
     keep_memory()
+    threads = threads_each(settings.threads, settings.processes)
     with torch.random.fork_rng(devices=[]), _threads(threads), Interrupt() as interrupt:
-        images = open_store(store)
-        digest = (read_description(store) or {}).get("sha256", "")
-        kinds: list[tuple[Plan, list[State]]] = []
-        for group in settings.groups:
-            plan = make_plan(group, augment, balance, store=images, images_sha256=digest, seed=seed)
-            device = _device_name(plan)
-            say(f"training {group.network} on {device}, {plan.precision}")
-            first = sum(len(states) for _, states in kinds)
-            trained = []
-            for member in range(first, first + group.members):
-                if former:
-                    adopt(plan, member, _place(former, member), _place(out, member))
-                trained.append(
-                    train_member(plan, member, _place(out, member), interrupt, watch, method)
-                )
-            # The next kind has the memory of a GPU for itself.
-            kinds.append((replace(plan, resident=None), trained))
+        if settings.processes > 1:
+            _refuse_alone(settings, watch, method)
+            launch(task, launcher or LocalLauncher(), interrupt)
+            # All members have ended; what follows finds them so.
+            with hushed():
+                kinds = train_members(task, interrupt)
+        else:
+            kinds = train_members(task, interrupt, watch=watch, method=method)
+        device = device_name(kinds[-1][0])
     model = _assemble(kinds)
     states = [state for _, trained in kinds for state in trained]
     save_model(model, out / "model")
@@ -124,7 +128,7 @@ def train(
         ],
         "members": members,
         "balance": _balance_summary(kinds[0][0], balance),
-        "augmentations": describe(augment, images.classes),
+        "augmentations": describe(augment, kinds[0][0].store.classes),
         "device": device,
         "precision": states[0].at.precision,
         "seconds": round(sum(member["seconds"] for member in members), 1),
@@ -132,15 +136,14 @@ def train(
     }
 
 
-def _place(out: Path, member: int) -> Path:
-    return out / f"members/{member}/checkpoint.safetensors"
-
-
-def _device_name(plan: Plan) -> str:
-    if plan.device.type == "cuda":
-        return torch.cuda.get_device_name(plan.device)
-    threads = torch.get_num_threads()
-    return f"cpu ({threads} thread{'s' if threads > 1 else ''})"
+def _refuse_alone(settings: TrainSettings, watch: Watch | None, method: Method | None) -> None:
+    """Refuse what is for one process: somebody who watches it, or other steps."""
+    if watch or method:
+        raise RecipeError(
+            f"train.processes is {settings.processes} in a search, whose trials are trained by "
+            "one process each",
+            do="set train.processes to 1; search.workers trains several at once",
+        )
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import shutil
 from dataclasses import asdict, dataclass, field
@@ -20,6 +21,7 @@ from morphoscope.progress import say
 from morphoscope.train.checkpoint import read_checkpoint, write_checkpoint
 from morphoscope.train.optimize import make_optimizer
 from morphoscope.train.plan import Plan, draw_seed
+from morphoscope.train.ring import Ring
 from morphoscope.train.tuning import freeze
 
 __all__ = ["Position", "State", "adopt", "open_state", "save_state"]
@@ -99,11 +101,14 @@ def open_state(plan: Plan, member: int, path: Path) -> State:
     CheckpointError
         The checkpoint is damaged or of another training.
     """
-    for leftover in path.parent.glob(f".{path.name}.*.partial"):
-        leftover.unlink()
     state = _begin(plan, member, path)
-    if path.exists():
-        _restore(state)
+    if plan.ring.rank == 0:
+        for leftover in path.parent.glob(f".{path.name}.*.partial"):
+            leftover.unlink()
+        if path.exists():
+            _restore(state)
+    if plan.ring.size > 1:
+        _take_over(plan.ring, state)
     return state
 
 
@@ -154,12 +159,58 @@ def save_state(state: State) -> None:
     state.settle_losses()
     tensors = _named("best", state.best)
     if not state.at.stopped:
-        tensors |= _named("network", state.network.state_dict())
-        if state.average is not None:
-            tensors |= _named("average", state.average.state_dict())
-        for index, parameter in enumerate(state.network.parameters()):
-            tensors |= _named(f"optimizer/{index}", state.optimizer.state[parameter])
+        tensors |= _learnt(state)
     write_checkpoint(state.path, tensors, identity=state.identity, position=asdict(state.at))
+
+
+def _learnt(state: State) -> dict[str, Tensor]:
+    tensors = _named("network", state.network.state_dict())
+    if state.average is not None:
+        tensors |= _named("average", state.average.state_dict())
+    for index, parameter in enumerate(state.network.parameters()):
+        tensors |= _named(f"optimizer/{index}", state.optimizer.state[parameter])
+    return tensors
+
+
+def _learn(state: State, tensors: dict[str, Tensor]) -> None:
+    state.network.load_state_dict(_under(tensors, "network"))
+    if state.average is not None:
+        state.average.load_state_dict(_under(tensors, "average"))
+    for index, parameter in enumerate(state.network.parameters()):
+        for name, tensor in _under(tensors, f"optimizer/{index}").items():
+            state.optimizer.state[parameter][name] = _laid_out_as(parameter, tensor)
+
+
+def _take_over(ring: Ring, state: State) -> None:
+    """Let every process begin where the first does, which alone reads the checkpoint.
+
+    Raises
+    ------
+    TrainingError
+        This one has other images, settings or weights to begin with.
+    """
+    tensors = {name: t.cpu().contiguous() for name, t in _learnt(state).items()}
+    forms = {name: [str(t.dtype), list(t.shape)] for name, t in tensors.items()}
+    first = ring.values_of_first(
+        {"identity": state.identity, "position": asdict(state.at), "forms": forms}
+    )
+    for name, value in json.loads(json.dumps(state.identity)).items():
+        if first["identity"].get(name) != value:
+            raise TrainingError(
+                f"process {ring.rank + 1} of {ring.size} has another {name}: {value!r}",
+                expected=f"that of the first, {first['identity'].get(name)!r}",
+                do="let all read the same images and weights",
+                differs=name,
+            )
+    state.at = Position(**first["position"])
+    if state.at.stopped:
+        return
+    for name, (kind, shape) in first["forms"].items():
+        if ring.rank:
+            tensors[name] = torch.empty(shape, dtype=getattr(torch, kind.removeprefix("torch.")))
+        ring.from_first(tensors[name])
+    if ring.rank:
+        _learn(state, tensors)
 
 
 def _restore(state: State) -> None:
@@ -168,14 +219,8 @@ def _restore(state: State) -> None:
         state.at = Position(**values["position"])
         device = next(state.network.parameters()).device
         state.best = {name: t.to(device) for name, t in _under(tensors, "best").items()}
-        if state.at.stopped:
-            return
-        state.network.load_state_dict(_under(tensors, "network"))
-        if state.average is not None:
-            state.average.load_state_dict(_under(tensors, "average"))
-        for index, parameter in enumerate(state.network.parameters()):
-            for name, tensor in _under(tensors, f"optimizer/{index}").items():
-                state.optimizer.state[parameter][name] = _laid_out_as(parameter, tensor)
+        if not state.at.stopped:
+            _learn(state, tensors)
     except (KeyError, TypeError, RuntimeError) as error:
         raise CheckpointError(
             f"the checkpoint {state.path} does not fit this version ({error})",
