@@ -37,7 +37,14 @@ def _opened(
     named = Path(images).expanduser().absolute()
     # A pattern, or a part of a file, is told by who reads it.
     watched = [named] if named.exists() else []
-    return open_engine(settings, stage=stage, watched=watched)
+    if not out.suffix:
+        folder = out
+    elif settings.clustered:
+        folder = out.with_name(f"{out.name}.engine")
+    else:
+        return open_engine(settings, stage=stage)
+    folder.mkdir(parents=True, exist_ok=True)
+    return open_engine(settings, stage=stage, folder=folder, watched=watched)
 
 
 def _show(summary: dict[str, Any]) -> None:

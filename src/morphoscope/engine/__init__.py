@@ -13,11 +13,11 @@ from pathlib import Path
 
 from morphoscope.engine.activity import Activity
 from morphoscope.engine.inline import InlineEngine
-from morphoscope.engine.places import Engine, cores
+from morphoscope.engine.places import Counted, Engine, cores
 from morphoscope.engine.work import OutOfTimeError, deadline
 from morphoscope.recipe import EngineSettings
 
-__all__ = ["Engine", "OutOfTimeError", "cores", "deadline", "open_engine"]
+__all__ = ["Counted", "Engine", "OutOfTimeError", "cores", "deadline", "open_engine"]
 
 
 @contextmanager

@@ -69,12 +69,17 @@ class DaskEngine:
         self._watched = watched if settings.clustered else ()
         self._cluster: Cluster | None = None
         self._noted = 0.0
+        self._joined = (0.0, 1)
 
     @property
     def workers(self) -> int:
         """Number of items that run at once."""
         if self._own.kind == "address":
-            return max(1, len(self._running().addresses()))
+            then, n = self._joined
+            if time.monotonic() - then > LOOK_S:
+                n = max(1, len(self._running().addresses()))
+                self._joined = time.monotonic(), n
+            return n
         return self._own.workers or (4 if self._own.clustered else cores())
 
     @property

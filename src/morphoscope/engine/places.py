@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
-__all__ = ["CORES", "Engine", "Item", "Result", "cores"]
+__all__ = ["CORES", "Counted", "Engine", "Item", "Result", "cores"]
 
 CORES = "MORPHOSCOPE_CORES"
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Counted(Generic[Item]):
+    """Items that are made as they are wanted, and whose number is known before."""
+
+    items: Iterable[Item]
+    number: int
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return self.number
 
 
 class Engine(Protocol):

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from morphoscope.acquire.listing import absolute
 from morphoscope.catalog import TABLE_SUFFIXES
-from morphoscope.engine import Engine
+from morphoscope.engine import Counted, Engine
 from morphoscope.errors import CatalogueError, StageError
 from morphoscope.images import IMAGE_SUFFIXES
 from morphoscope.progress import progress
@@ -246,7 +246,7 @@ def _counts_of_same(out: Path, shards: Shards) -> Counts:
 def _fill(shards: Shards, found: Found, engine: Engine, batch: int) -> tuple[Made, Counts]:
     """Make the missing parts; what was made, and the counts of all."""
     plan, missing = shards.plan, shards.missing(found)
-    pieces = map(plan.piece, missing)
+    pieces = Counted(map(plan.piece, missing), len(missing))
     rows = sum(plan.piece(number).rows for number in missing)
     work = Work(shards.task, shards.folder, batch, shards.metadata)
     make = functools.partial(make_part, work)
