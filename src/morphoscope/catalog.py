@@ -22,7 +22,7 @@ from typing import Any
 
 import polars as pl
 
-from morphoscope.errors import CatalogueError, DiskSpaceError
+from morphoscope.errors import CatalogueError, DiskSpaceError, MorphoscopeError
 
 __all__ = [
     "TABLE_SUFFIXES",
@@ -46,6 +46,7 @@ ASTROPY_FORMATS = {
     ".xml": "votable",
     ".ecsv": "ascii.ecsv",
 }
+FULL_DISK = ("no space left", "enough space on", "os error 28")
 TABLE_SUFFIXES = frozenset({".csv", ".parquet", *ASTROPY_FORMATS})
 # What the stages add; a person who looks for a column seldom means one of these.
 ADDED = frozenset({"id_str", "file_loc", "ny", "nx", "pixel_sha256"})
@@ -90,7 +91,7 @@ class atomic_path:  # noqa: N801 - reads as a function: `with atomic_path(target
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
         if kind is not None:
             _discard(self.temporary)
-            if isinstance(error, OSError) and _tells_full_disk(error):
+            if isinstance(error, Exception) and _tells_full_disk(error):
                 free = shutil.disk_usage(self.target.parent).free
                 raise DiskSpaceError(
                     f"the disk is full while writing {self.target} ({free:,} bytes free)",
@@ -103,12 +104,13 @@ class atomic_path:  # noqa: N801 - reads as a function: `with atomic_path(target
         os.replace(self.temporary, self.target)
 
 
-def _tells_full_disk(error: OSError) -> bool:
-    """Whether a writer found no room; polars and astropy say so in words and without a number."""
-    if isinstance(error, DiskSpaceError):
+def _tells_full_disk(error: Exception) -> bool:
+    """Whether a writer found no room; polars, astropy and safetensors say so in words."""
+    if isinstance(error, MorphoscopeError):
         return False
     words = str(error).lower()
-    return error.errno == errno.ENOSPC or "no space left" in words or "enough space on" in words
+    full = getattr(error, "errno", None) == errno.ENOSPC
+    return full or any(told in words for told in FULL_DISK)
 
 
 def _discard(path: Path) -> None:

@@ -259,7 +259,7 @@ def run_if_needed(stage: Stage, job: Job, *, force: bool = False) -> StageRecord
     )
     write_record(folder, begun)
     clock = time.monotonic()
-    job.working_engine().turn_to(stage.name)
+    _turn(job, stage)
     try:
         summary = stage.work(replace(job, former=None if anew else _usable(former, fingerprint)))
     except IMPOSSIBLE:
@@ -279,6 +279,12 @@ def run_if_needed(stage: Stage, job: Job, *, force: bool = False) -> StageRecord
     shutil.rmtree(former, ignore_errors=True)
     say(f"{stage.name}: done in {done.seconds:,.1f} s")
     return done
+
+
+def _turn(job: Job, stage: Stage) -> None:
+    """Have the engine work for a stage; without one nothing fans out."""
+    if job.engine is not None:
+        job.engine.turn_to(stage.name)
 
 
 def _is_whole(former: Path, fingerprint: Fingerprint) -> bool:

@@ -35,10 +35,11 @@ class CountingEngine(InlineEngine):
     """Counts the items it is given."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.items = 0
 
     def map(
-        self, function: Callable[[Any], Any], items: Sequence[Any]
+        self, function: Callable[[Any], Any], items: Sequence[Any], **careful: Any
     ) -> Iterator[tuple[int, Any]]:
         self.items += len(items)
         yield from super().map(function, items)
@@ -178,7 +179,7 @@ from morphoscope.engine import InlineEngine
 from morphoscope.recipe import CleanSettings
 
 class Killed(InlineEngine):
-    def map(self, function, items):
+    def map(self, function, items, **careful):
         for number, result in super().map(function, items):
             if number == 3:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 from pathlib import Path
 
 import pytest
 
 from morphoscope.engine import open_engine
 from morphoscope.engine.pods import pod_settings
-from morphoscope.engine.queues import job_settings
+from morphoscope.engine.queues import cluster_class, job_settings
 from morphoscope.errors import EngineError, MissingDependencyError, RecipeError
 from morphoscope.recipe import EngineSettings, load_engine, load_recipe
 
@@ -86,12 +87,11 @@ def test_a_profile_that_is_not_there(tmp_path: Path) -> None:
 
 def script(tmp_path: Path, **changes: object) -> str:
     """Text of a job as dask-jobqueue would send it."""
-    import dask_jobqueue
-
-    from morphoscope.engine.queues import CLASSES
-
     settings = EngineSettings.model_validate({"walltime": "2:00:00", "memory": "8GB"} | changes)
-    kind = getattr(dask_jobqueue, CLASSES[settings.kind]).job_cls
+    before = signal.getsignal(signal.SIGINT)
+    kind = cluster_class(settings.kind).job_cls
+    # What Ctrl-C means is not the library's affair.
+    assert signal.getsignal(signal.SIGINT) is before
     job = kind("tcp://127.0.0.1:1", name="worker", **job_settings(settings, tmp_path))
     return str(job.job_script())
 

@@ -15,7 +15,7 @@ from morphoscope.engine.work import DEADLINE, OutOfTimeError
 def test_it_ends_with_the_same_weights(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
 ) -> None:
-    changes = {"members": 1, "epochs": 2, "processes": processes}
+    changes = {"members": 1, "epochs": 1, "processes": processes}
     go(store, tmp_path / "quiet", **changes)
     monkeypatch.setenv(DEADLINE, str(time.time() + 0.2))
     with pytest.raises(OutOfTimeError, match="time limit"):

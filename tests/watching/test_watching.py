@@ -17,6 +17,7 @@ from morphoscope.engine.activity import FILE, Activity, read_activity
 from morphoscope.recipe import EngineSettings
 from morphoscope.watching import summarize, write_page
 from morphoscope.watching.drawing import time_line
+from morphoscope.watching.summary import Run
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -101,6 +102,30 @@ def test_the_page_is_whole_and_loads_nothing(tmp_path: Path) -> None:
     drawn = ElementTree.fromstring(svg)
     (mark,) = drawn.findall("polygon") or drawn.findall(f"{SVG}polygon")
     assert mark[0].text == "task 3 again: OSError: No space left on device"
+
+
+def test_what_a_file_is_called_does_no_harm(tmp_path: Path) -> None:
+    activity = noted(tmp_path)
+    activity.again(4, "n1:7", "</title><script>alert(1)</script> [/data/x]")
+    write_page(tmp_path, tmp_path / "page.html")
+    assert "<script" not in (tmp_path / "page.html").read_text()
+    assert "[/data/x]" in status(str(tmp_path), "--watch").stdout
+
+
+def test_after_a_line_that_was_cut_the_next_is_whole(tmp_path: Path) -> None:
+    noted(tmp_path)
+    with (tmp_path / FILE).open("a") as handle:
+        handle.write('{"time": 1, "wh')
+    activity = Activity(tmp_path)
+    activity.stage = "train"
+    activity.note("begin", tasks=1)
+    assert summarize(read_activity(tmp_path)).maps[-1].stage == "train"
+
+
+def test_many_workers_share_the_lanes_of_their_nodes(tmp_path: Path) -> None:
+    runs = [Run("predict", task, f"n{task % 3}:{task}", task, 0.5) for task in range(90)]
+    drawing = time_line(runs, [], ["predict"])
+    assert drawing.count('class="lane"') == 3
 
 
 def test_nothing_noted_is_no_page(tmp_path: Path) -> None:

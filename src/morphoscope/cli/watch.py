@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from morphoscope.errors import StageError
 from morphoscope.watching.summary import Map, Summary
@@ -38,8 +39,10 @@ def watch(folder: Path) -> None:
         return
     with Live(view, console=console, auto_refresh=False) as live:
         while _is_led(folder):
+            began = time.monotonic()
             live.update(_view(folder), refresh=True)
-            time.sleep(EVERY_S)
+            # Of a long run a look takes seconds.
+            time.sleep(max(EVERY_S, 3 * (time.monotonic() - began)))
         live.update(_view(folder), refresh=True)
 
 
@@ -67,9 +70,9 @@ def _view(folder: Path) -> Group:
             do="check the path",
         )
     summary = summarize(events)
-    parts = [f"{folder}: {'at work' if _is_led(folder) else 'nothing works here now'}"]
+    parts = [Text(f"{folder}: {'at work' if _is_led(folder) else 'nothing works here now'}")]
     if summary.dashboard and summary.workers:
-        parts.append(f"Dask's own page: {summary.dashboard}")
+        parts.append(Text(f"Dask's own page: {summary.dashboard}"))
     return Group(*parts, _maps(folder, summary), *_workers(summary), *_troubles(summary))
 
 
@@ -83,7 +86,8 @@ def _maps(folder: Path, summary: Summary) -> Table:
         rate = f"{one.per_s:,.2f}/s" if one.per_s else ""
         left = f"{one.left_s:,.0f} s" if led and one.left_s is not None else ""
         done = f"{len(one.done):,} of {total}"
-        table.add_row(one.stage, _state(one, led=led), done, rate, left, str(len(one.again) or ""))
+        state = Text(_state(one, led=led))
+        table.add_row(one.stage, state, done, rate, left, str(len(one.again) or ""))
     return table
 
 
@@ -111,9 +115,9 @@ def _workers(summary: Summary) -> list[Table]:
     return [table]
 
 
-def _troubles(summary: Summary) -> list[str]:
+def _troubles(summary: Summary) -> list[Text]:
     again = [
         f"task {one.task} of {one.stage} again: {one.why}"
         for one in summary.tried_again[-TROUBLES:]
     ]
-    return [*again, *summary.lost[-TROUBLES:]]
+    return [Text(words) for words in (*again, *summary.lost[-TROUBLES:])]

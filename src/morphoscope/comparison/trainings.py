@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from morphoscope.engine.work import exclusive
+from morphoscope.engine.work import blames_worker, exclusive
 from morphoscope.errors import MorphoscopeError, TrainingError
 from morphoscope.prepare.store import CATALOGUE, read_description
 from morphoscope.progress import say
@@ -196,6 +196,8 @@ def try_training(training: Training) -> MorphoscopeError | None:
         try:
             train_or_tell(training)
         except MorphoscopeError as error:
+            if blames_worker(error):
+                raise
             return error
     return None
 

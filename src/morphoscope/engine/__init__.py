@@ -47,7 +47,7 @@ def open_engine(
     else:
         from morphoscope.engine.fanning import DaskEngine
 
-        engine = DaskEngine(settings, activity, tuple(watched))
+        engine = DaskEngine(settings, activity, tuple(path.absolute() for path in watched))
     engine.turn_to(stage)
     try:
         yield engine

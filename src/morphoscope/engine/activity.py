@@ -45,6 +45,7 @@ class Activity:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
+        self._cut = folder is not None and _is_cut(folder / FILE)
         self._path = None if folder is None else folder / FILE
         self.stage = ""
 
@@ -55,7 +56,8 @@ class Activity:
         line = {"time": round(time.time(), 3), "what": what, "stage": self.stage, **facts}
         try:
             with self._path.open("a", encoding="utf-8") as handle:
-                handle.write(json.dumps(line) + "\n")
+                handle.write(("\n" if self._cut else "") + json.dumps(line) + "\n")
+            self._cut = False
         except OSError:
             # The disk is full, or away: the work itself says so where it matters.
             return
@@ -66,6 +68,9 @@ class Activity:
         self.note("begin", tasks=len(items) if isinstance(items, Sized) else None)
         try:
             yield
+        except GeneratorExit:
+            self.note("failed", why="whoever wanted the results went away")
+            raise
         except BaseException as error:
             self.note("failed", why=_short(error))
             raise
@@ -84,6 +89,16 @@ class Activity:
     def alive(self, workers: Mapping[str, list[int]], dashboard: str) -> None:
         """Note which workers there are, and on what each is at work."""
         self.note("alive", workers=workers, dashboard=dashboard)
+
+
+def _is_cut(path: Path) -> bool:
+    """Whether a kill cut the last line off."""
+    try:
+        with path.open("rb") as handle:
+            handle.seek(-1, os.SEEK_END)
+            return handle.read(1) != b"\n"
+    except OSError:
+        return False
 
 
 def _short(why: object) -> str:

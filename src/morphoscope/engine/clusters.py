@@ -49,6 +49,9 @@ class Cluster(Protocol):
     def avoid(self, worker: str, address: str) -> None:
         """Give the next tasks to other workers than this one (``node:process``)."""
 
+    def want(self, workers: int) -> None:
+        """Have so many workers from now on, if that is for this process to say."""
+
     def cancel(self, futures: list[Any]) -> None:
         """Leave tasks undone."""
 
@@ -69,11 +72,11 @@ def start(settings: EngineSettings, workers: int, activity: Activity) -> Cluster
     if settings.kind == "local":
         from morphoscope.engine.local import LocalWorkers
 
-        return LocalWorkers(workers)
+        return LocalWorkers(workers, settings.silent_s)
     if settings.kind == "address":
         from morphoscope.engine.joined import JoinedWorkers
 
-        return JoinedWorkers(settings.address)
+        return JoinedWorkers(settings.address, settings.away_s)
     if settings.kind == "kubernetes":
         from morphoscope.engine.pods import PodWorkers
 

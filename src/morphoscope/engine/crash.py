@@ -15,6 +15,8 @@ from typing import Any, Final, TypeVar
 
 import cloudpickle
 
+from morphoscope.errors import EngineError
+
 __all__ = ["CRASHED", "Crashed", "surviving"]
 
 Part = TypeVar("Part")
@@ -44,6 +46,11 @@ def surviving(
     limit_s
         Longest time of one process (s).
 
+    Raises
+    ------
+    EngineError
+        Such a process cannot even begin.
+
     Returns
     -------
     list
@@ -51,20 +58,34 @@ def surviving(
     """
     if not parts:
         return []
-    found = _apart(function, list(parts), limit_s)
+    found = _halved(function, list(parts), limit_s)
+    if all(isinstance(one, Crashed) for one in found):
+        # Not one came through: perhaps no such process can even begin here.
+        _, said = _apart(function, [], limit_s)
+        if said is not None:
+            raise EngineError(
+                f"no process of its own can be started for {len(parts)} images ({said})",
+                do="see that the memory and the environment of the workers suffice",
+            )
+    return found
+
+
+def _halved(
+    function: Callable[[Any], Any], parts: list[Any], limit_s: float
+) -> list[Any | Crashed]:
+    found, _ = _apart(function, parts, limit_s)
     if found is not None:
         return found
     if len(parts) == 1:
         return [CRASHED]
     half = len(parts) // 2
-    return [
-        *surviving(function, parts[:half], limit_s=limit_s),
-        *surviving(function, parts[half:], limit_s=limit_s),
-    ]
+    return [*_halved(function, parts[:half], limit_s), *_halved(function, parts[half:], limit_s)]
 
 
-def _apart(function: Callable[[Any], Any], parts: list[Any], limit_s: float) -> list[Any] | None:
-    """Results of a process of its own; None where it ended before it had them."""
+def _apart(
+    function: Callable[[Any], Any], parts: list[Any], limit_s: float
+) -> tuple[list[Any] | None, str | None]:
+    """Results of a process of its own; or None, and its last words, where it ended too early."""
     command = [sys.executable, "-c", f"from {__name__} import _work; _work()"]
     paths = os.pathsep.join(path for path in sys.path if path)
     try:
@@ -77,13 +98,14 @@ def _apart(function: Callable[[Any], Any], parts: list[Any], limit_s: float) -> 
             env=os.environ | {"PYTHONPATH": paths},
         )
     except subprocess.TimeoutExpired:
-        return None
+        return None, f"it took longer than {limit_s:g} s"
     if ended.returncode:
-        return None
+        words = ended.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        return None, f"exit {ended.returncode}{': ' if words else ''}{''.join(words)}"
     results, error = cloudpickle.loads(ended.stdout)
     if error is not None:
         raise error
-    return list(results)
+    return list(results), None
 
 
 def _memory() -> int:
@@ -109,6 +131,8 @@ def _work() -> None:
     results, failed = [], None
     try:
         results = [function(part) for part in parts]
+    except MemoryError:
+        os._exit(1)
     except Exception as error:
         failed = error
     with os.fdopen(out, "wb") as handle:

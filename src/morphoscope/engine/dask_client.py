@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,9 @@ class ConnectedWorkers:
 
     client: Client
     logs = ""
+    # Longest time without a worker (s); 0: any, where who starts them sees to it.
+    patience_s = 0.0
+    _some = float("inf")
 
     @property
     def dashboard(self) -> str:
@@ -62,27 +66,41 @@ class ConnectedWorkers:
     def _ask(self, what: str, **words: Any) -> Any:
         try:
             return getattr(self.client, what)(**words)
+        except TimeoutError as error:
+            raise self._broken() from error
         except Exception as error:
             self.require_alive(error)
             raise
 
     def mend(self) -> None:
-        """Raise where the scheduler is gone."""
+        """Raise where the scheduler is gone, or all workers are and none comes back."""
         self.require_alive(None)
+        now = time.monotonic()
+        if not self.patience_s or self.addresses():
+            self._some = now
+        elif now - self._some > self.patience_s:
+            raise EngineError(
+                f"Dask's scheduler at {self._address()} has had no workers for "
+                f"{self.patience_s:g} s",
+                do="start some, then call the same command again: what is done stays done",
+            )
 
     def require_alive(self, error: BaseException | None) -> None:
         """Raise where the scheduler is gone, or an error says that the connection broke."""
         from distributed.client import FutureCancelledError
         from distributed.comm import CommClosedError
 
-        broken = isinstance(error, FutureCancelledError | CommClosedError | TimeoutError)
+        broken = isinstance(error, FutureCancelledError | CommClosedError)
         if self.client.status == "running" and not broken:
             return
-        raise EngineError(
+        raise self._broken() from error
+
+    def _broken(self) -> EngineError:
+        return EngineError(
             f"the connection to Dask's scheduler at {self._address()} is broken",
             do="start the scheduler again if it was yours, then call the same command again: "
             "what is done stays done",
-        ) from error
+        )
 
     def _address(self) -> str:
         scheduler = self.client.scheduler
@@ -92,6 +110,9 @@ class ConnectedWorkers:
         """Take a worker out of work; the scheduler gives its tasks to others."""
         if len(self.addresses()) > 1:
             self._ask("retire_workers", workers=[address], close_workers=True, remove=True)
+
+    def want(self, workers: int) -> None:
+        """Have so many workers from now on; here nobody but their owner says how many."""
 
     def cancel(self, futures: list[Any]) -> None:
         """Leave tasks undone."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import queue
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from morphoscope.engine.work import OUT_OF_TIME, Done, Tried, attempt
 from morphoscope.errors import EngineError
 from morphoscope.progress import say
 from morphoscope.recipe import EngineSettings
+from morphoscope.recipe.engine import CLUSTERS
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -31,6 +32,11 @@ LOOK_S, NOTE_S = 2.0, 10.0
 PAUSE_S = 1.0
 # A result that is not here so long after it was made is gone with its worker.
 GATHER_S = 20.0
+MOST_LOST = 5
+
+
+class _LostError(Exception):
+    """A result was made, and is gone with the worker that made it."""
 
 
 @dataclass
@@ -53,8 +59,10 @@ def _fetch(back: queue.SimpleQueue[Any], future: Any) -> None:
     try:
         back.put((future, future.result(timeout=GATHER_S), None))
     except Exception as error:
+        # A task may raise the same error: then its future has failed, and is not lost.
+        lost = isinstance(error, TimeoutError) and future.status != "error"
         future.cancel()
-        back.put((future, None, error))
+        back.put((future, None, _LostError() if lost else error))
 
 
 class DaskEngine:
@@ -102,10 +110,15 @@ class DaskEngine:
         self._own = own
         self._activity.stage = stage
 
-    def _running(self) -> Cluster:
+    def _running(self, items: int | None = None) -> Cluster:
+        """The cluster, with no more workers than there are items where that costs jobs."""
         if self._cluster is None:
             n = 0 if self._own.kind == "address" else self.workers
+            if self._own.clustered and items is not None:
+                n = min(n, items)
             self._cluster = start(self._own, n, self._activity)
+        elif self._own.kind in CLUSTERS and items is not None:
+            self._cluster.want(min(self.workers, items))
         return self._cluster
 
     @property
@@ -126,7 +139,9 @@ class DaskEngine:
             first = next(mapped.waiting, None)
             if first is None:
                 return
-            cluster = self._running()
+            # One task wants one job, however many a stage may have.
+            most = len(items) if isinstance(items, Sized) else self.workers
+            cluster = self._running(most)
             self._submit(mapped, *first)
             try:
                 while mapped.running or mapped.later:
@@ -186,7 +201,10 @@ class DaskEngine:
         """Try a task again whose workers died, or whose result did; raise any other error."""
         from distributed import KilledWorker
 
-        if isinstance(error, TimeoutError):
+        if isinstance(error, _LostError):
+            mapped.tries[index] = mapped.tries.get(index, 0) + 1
+            if mapped.tries[index] > MOST_LOST:
+                raise self._running_out(index) from error
             self._again(mapped, index, item, "", "its result was lost with its worker")
             return
         if not isinstance(error, KilledWorker):
@@ -219,6 +237,13 @@ class DaskEngine:
             do="mend that, then call the same command again: what is done stays done",
             index=index,
         ) from done.error
+
+    def _running_out(self, index: int) -> EngineError:
+        return EngineError(
+            f"the result of task {index} was lost {MOST_LOST} times with its worker",
+            do="look why workers leave so soon; a longer engine.walltime may help",
+            index=index,
+        )
 
     def _deadly(self, index: int, error: Any) -> EngineError:
         limit = f", or took longer than engine.task_s = {self._own.task_s:g} s,"

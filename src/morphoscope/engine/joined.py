@@ -29,10 +29,11 @@ class JoinedWorkers(ConnectedWorkers):
         Nothing answers at the address, there are no workers, or they run other code.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, patience_s: float) -> None:
         from distributed import Client
 
         configure()
+        self.patience_s = patience_s
         try:
             self.client = Client(address, timeout=CONNECT_S, set_as_default=False)
         except (OSError, ValueError, ImportError) as error:
@@ -46,6 +47,9 @@ class JoinedWorkers(ConnectedWorkers):
         except BaseException:
             self.close()
             raise
+
+    def avoid(self, worker: str, address: str) -> None:
+        """Nothing: whoever started the worker sees to it; another try may go elsewhere."""
 
     def _require_own_code(self, address: str) -> None:
         with suppress(TimeoutError):

@@ -26,11 +26,11 @@ class LocalWorkers(ConnectedWorkers):
         They do not start.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, silent_s: float) -> None:
         import dask
         from distributed import Client, LocalCluster
 
-        configure()
+        configure(silent_s)
         # Dask has the C library give all freed memory back at once, which workers that fill and
         # free images pay for page by page: they may keep as much as a few images take.
         dask.config.set({f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in MEMORY.items()})

@@ -37,15 +37,24 @@ class PodWorkers(ConnectedWorkers):
                 do="pip install dask-kubernetes",
             ) from error
         configure(settings.silent_s)
+        self.patience_s, self._wanted = settings.start_s, workers
         try:
             self._cluster = KubeCluster(**pod_settings(settings, workers))
             self.client = self._cluster.get_client()
         # Of the client of Kubernetes, whose errors have no common base.
         except Exception as error:
+            if getattr(self, "_cluster", None) is not None:
+                self._cluster.close()
             raise EngineError(
                 f"Kubernetes does not start the cluster ({type(error).__name__}: {error})",
                 do="see that kubectl reaches it and that Dask's operator runs there",
             ) from error
+
+    def want(self, workers: int) -> None:
+        """Have at least so many pods from now on."""
+        if workers > self._wanted:
+            self._wanted = workers
+            self._cluster.scale(workers)
 
     def close(self) -> None:
         """End all pods."""

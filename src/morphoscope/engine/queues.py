@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import shutil
+import signal
 import subprocess
 import time
 from contextlib import suppress
@@ -19,7 +20,7 @@ from morphoscope.errors import EngineError, MissingDependencyError
 from morphoscope.recipe import EngineSettings
 from morphoscope.recipe.engine import seconds_of
 
-__all__ = ["QueuedWorkers", "job_settings"]
+__all__ = ["QueuedWorkers", "cluster_class", "job_settings"]
 
 CLASSES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "htcondor": "HTCondorCluster"}
 SUBMITS = {"slurm": "sbatch", "pbs": "qsub", "htcondor": "condor_submit"}
@@ -30,7 +31,7 @@ KEYS = ("_job_ca_file", "_job_cert", "_job_key")
 MARGIN_S = 300
 # Jobs that end before their worker comes, until it is taken for a fault; and the wait between.
 MOST_LOST = 3
-AGAIN_S = 5.0
+AGAIN_S, LONGEST_WAIT_S = 5.0, 60.0
 # So long nodes whose disk was full are left out while no other worker comes.
 SHUNNED_S = 60.0
 LOG_LINES = 8
@@ -73,8 +74,11 @@ class QueuedWorkers(ConnectedWorkers):
         self._refused: list[str] = []
         self._shunned: dict[str, float] = {}
         self._lost, self._came = 0, False
+        # Names of workers that have come since their jobs were asked for.
+        self._arrived: set[str] = set()
         self._began = self._looked = time.monotonic()
-        kind = _cluster_class(settings.kind)
+        self._wait_s = AGAIN_S
+        kind = cluster_class(settings.kind)
         self._cluster = kind(
             job_cls=_submitting(kind.job_cls, self._refused, self._shunned),
             security=Security.temporary(),
@@ -83,6 +87,7 @@ class QueuedWorkers(ConnectedWorkers):
             silence_logs=logging.CRITICAL,
             **job_settings(settings, folder),
         )
+        self._cluster.scheduler.add_plugin(_arrivals(self._arrived))
         self.client = Client(self._cluster)
         self._cluster.scale(workers)
 
@@ -90,18 +95,22 @@ class QueuedWorkers(ConnectedWorkers):
         """Send jobs again whose workers are gone; raise where that is in vain."""
         super().mend()
         now = time.monotonic()
-        if now - self._looked < AGAIN_S:
+        if now - self._looked < self._wait_s:
             return
         self._looked = now
         here = self._cluster.scheduler_info["workers"]
         names = {str(worker["name"]) for worker in here.values()}
+        if self._arrived:
+            self._came = True
         if names:
-            self._came, self._lost = True, 0
+            self._lost = 0
         self._forget_lost(names)
         self._require_hope(bool(names), now)
         # Nodes are only left out where others do the work.
         if not names and self._shunned and now - max(self._shunned.values()) > SHUNNED_S:
             self._shunned.clear()
+            # Those that wait were asked for without these nodes.
+            self._cluster.scale(0)
         self._cluster.scale(self._wanted)
 
     def _forget_lost(self, names: set[str]) -> None:
@@ -117,6 +126,10 @@ class QueuedWorkers(ConnectedWorkers):
         ]
         for name in gone:
             job_id = waiting[name].job_id
+            if job_id is None or str(name) in self._arrived:
+                # It was refused; or did its work, and has ended. Another one takes its place.
+                self._arrived.discard(str(name))
+                continue
             self._lost += 1
             self._activity.note("job", why=f"job {job_id} ended before its worker came")
         if gone:
@@ -128,7 +141,10 @@ class QueuedWorkers(ConnectedWorkers):
 
     def _require_hope(self, some: bool, now: float) -> None:
         settings = self._settings
-        if self._refused and not self._came:
+        accepted = any(job.job_id is not None for job in self._cluster.workers.values())
+        # A site may take fewer jobs than are wanted: ask less and less often.
+        self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S) if self._refused else AGAIN_S
+        if self._refused and not self._came and not accepted:
             raise EngineError(
                 f"{settings.kind} refuses the jobs: {self._refused[-1]}",
                 do="mend engine.partition, account, walltime, memory or directives",
@@ -151,13 +167,22 @@ class QueuedWorkers(ConnectedWorkers):
             )
         if some:
             self._began = now
-            self._refused.clear()
+        if self._refused:
+            self._activity.note("job", why=f"a job was refused: {self._refused[-1]}")
+            if some:
+                self._refused.clear()
 
     def _last_words(self) -> str:
         """End of the newest log."""
         logs = sorted(Path(self.logs).glob("*.err"), key=lambda path: path.stat().st_mtime)
         text = logs[-1].read_text(errors="replace").strip() if logs else ""
         return f"; the last said: {' | '.join(text.splitlines()[-LOG_LINES:])}" if text else ""
+
+    def want(self, workers: int) -> None:
+        """Have at least so many workers from now on; more jobs are asked for, none is ended."""
+        if workers > self._wanted:
+            self._wanted = workers
+            self._cluster.scale(workers)
 
     def avoid(self, worker: str, address: str) -> None:
         """End a worker, and send no further job to its node while others work."""
@@ -241,15 +266,31 @@ def _pairs(settings: EngineSettings) -> list[tuple[str, str]]:
     return [*gpus, *account, *((one[0], one[1]) for one in pairs)]
 
 
-def _cluster_class(kind: str) -> Any:
+def cluster_class(kind: str) -> Any:
+    """The class of dask-jobqueue for a batch system."""
+    before = signal.getsignal(signal.SIGINT)
     try:
+        # It makes Ctrl-C a silent exit with code 0 (0.9.0, `runner.py`).
         import dask_jobqueue
     except ImportError as error:
         raise MissingDependencyError(
             f"engine.kind = {kind!r} needs dask-jobqueue, which is not installed",
             do="pip install 'morphoscope[cluster]'",
         ) from error
+    finally:
+        signal.signal(signal.SIGINT, before)
     return getattr(dask_jobqueue, CLASSES[kind])
+
+
+def _arrivals(names: set[str]) -> Any:
+    """A plugin of the scheduler that notes the names of the workers that come."""
+    from distributed import SchedulerPlugin
+
+    class Arrivals(SchedulerPlugin):  # type: ignore[misc]
+        def add_worker(self, scheduler: Any, worker: str) -> None:
+            names.add(str(scheduler.workers[worker].name))
+
+    return Arrivals()
 
 
 def _submitting(kind: Any, refused: list[str], shunned: dict[str, float]) -> Any:

@@ -12,6 +12,7 @@ import fcntl
 import functools
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from morphoscope.engine.activity import here
 from morphoscope.errors import DiskSpaceError
 
 __all__ = [
+    "blames_worker",
     "DEADLINE",
     "OUT_OF_TIME",
     "Done",
@@ -124,19 +126,43 @@ def attempt(function: Callable[[Any], Any], item: Any, tried: Tried) -> Done:
         absent = _wait_for(tried)
         if absent:
             return done(trouble=f"{absent} is away")
+        watch = _Watch(tried)
         try:
-            result = _within(tried.limit_s, function, item)
+            with watch:
+                result = _within(tried.limit_s, function, item)
         except OutOfTimeError:
             _leave()
             return done(trouble=OUT_OF_TIME)
         except Exception as error:
-            if not _is_of_worker(error):
+            if not blames_worker(error):
                 raise
             return done(trouble=f"{type(error).__name__}: {error}", error=error)
         # What went away meanwhile may have passed for images that are not there.
-        if not _absent(tried):
+        if not watch.missed and not _absent(tried):
             return done(result)
     return done(trouble=f"{_absent(tried) or 'a shared folder'} comes and goes")
+
+
+class _Watch:
+    """Context that looks, while a task runs, whether something watched is away for a moment."""
+
+    def __init__(self, tried: Tried) -> None:
+        self.missed = False
+        self._tried, self._over = tried, threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> None:
+        if self._tried.watched:
+            self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        if self._tried.watched:
+            self._thread.join(LOOK_S)
+
+    def _look(self) -> None:
+        while not self._over.wait(LOOK_S / 2):
+            self.missed = self.missed or _absent(self._tried) is not None
 
 
 def _address() -> str:
@@ -168,7 +194,7 @@ def _within(limit_s: float, function: Callable[[Any], Any], item: Any) -> Any:
         faulthandler.cancel_dump_traceback_later()
 
 
-def _is_of_worker(error: BaseException | None) -> bool:
+def blames_worker(error: BaseException | None) -> bool:
     """Whether the disk or the file system of the worker is to blame, at any depth."""
     while error is not None:
         if isinstance(error, DiskSpaceError):

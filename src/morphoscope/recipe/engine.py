@@ -78,6 +78,11 @@ class Resources(Section):
     walltime: Annotated[str, AfterValidator(_walltime)] = Field(
         "", description="Time limit of a job, as 2:00:00; empty: 1:00:00."
     )
+    task_s: float = Field(
+        0.0,
+        description="Longest time of one task (s), after which its worker is ended; 0: any.",
+        ge=0,
+    )
 
 
 class EngineSettings(Resources):
@@ -103,11 +108,6 @@ class EngineSettings(Resources):
     interface: str = Field("", description="Network interface that nodes reach each other by.")
     start_s: float = Field(
         0.0, description="Longest wait for the first worker (s); 0: as long as it queues.", ge=0
-    )
-    task_s: float = Field(
-        0.0,
-        description="Longest time of one task (s), after which its worker is ended; 0: any.",
-        ge=0,
     )
     silent_s: float = Field(
         60.0, description="A worker that says nothing for so long (s) is given up.", ge=1

@@ -159,9 +159,13 @@ def _run_trials(
     own = space.recipe.engine.at("search")
     engine_settings = own.model_copy(update={"workers": workers})
     done = everything - len(left)
+    run_recipe = folder.parent / "recipe.json"
     with (
         open_engine(
-            engine_settings, stage="search", folder=folder.parent, watched=[folder]
+            engine_settings,
+            stage="search",
+            folder=folder.parent,
+            watched=[run_recipe],
         ) as engine,
         progress("trials", everything, done=done) as advance,
     ):

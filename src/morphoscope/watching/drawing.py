@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 
 from morphoscope.evaluate.svg import drawing, element, nice_ticks, text
 from morphoscope.watching.summary import Again, Run
@@ -15,6 +16,7 @@ LEFT, RIGHT, TOP, BOTTOM = 150, 20, 10, 40
 NEAR = 1.0
 UNITS = ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes"))
 KINDS = 6
+MOST_LANES, MOST_MARKS = 40, 1000
 
 
 def time_line(runs: Sequence[Run], again: Sequence[Again], stages: Sequence[str]) -> str:
@@ -29,10 +31,19 @@ def time_line(runs: Sequence[Run], again: Sequence[Again], stages: Sequence[str]
     stages
         In order; the place of a stage decides its colour.
     """
-    workers = sorted({run.worker for run in runs})
+    # Each job has processes of its own: many lanes would be those of one node.
+    many = len({run.worker for run in runs}) > MOST_LANES
+
+    def lane_of(worker: str) -> str:
+        return worker.rpartition(":")[0] if many else worker
+
+    workers = sorted({lane_of(run.worker) for run in runs})
     first = min(run.began for run in runs)
     last = max(*(run.began + run.seconds for run in runs), first + 1e-3)
     scale = (WIDTH - LEFT - RIGHT) / (last - first)
+    grouped: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        grouped.setdefault((lane_of(run.worker), run.stage), []).append(run)
     parts = []
     for lane, worker in enumerate(workers):
         y = TOP + lane * LANE
@@ -42,17 +53,20 @@ def time_line(runs: Sequence[Run], again: Sequence[Again], stages: Sequence[str]
         )
         for stage in stages:
             kind = f"task stage{stages.index(stage) % KINDS}"
-            own = [run for run in runs if (run.worker, run.stage) == (worker, stage)]
+            own = grouped.get((worker, stage), [])
             for begin, end, n in _joined(own, first, scale):
                 told = f"{stage}: {n} tasks" if n > 1 else f"{stage}: one task"
-                title = element("title", told)
+                title = element("title", escape(told))
                 width = max(1.0, end - begin)
                 parts.append(
                     element(
                         "rect", title, x=LEFT + begin, y=y, width=width, height=BAR, class_=kind
                     )
                 )
-    parts += [_mark(one, workers, first, scale) for one in again]
+    lanes = {worker: lane for lane, worker in enumerate(workers)}
+    for one in again[-MOST_MARKS:]:
+        # Where its worker did nothing else it has no lane: it is marked in the first.
+        parts.append(_mark(one, lanes.get(lane_of(one.worker), 0), first, scale))
     height = TOP + len(workers) * LANE + BOTTOM
     parts.append(_axis(last - first, height, scale))
     return drawing(WIDTH, height, "What ran on which worker, along time", *parts)
@@ -72,13 +86,12 @@ def _joined(runs: Sequence[Run], first: float, scale: float) -> list[tuple[float
     return spans
 
 
-def _mark(one: Again, workers: Sequence[str], first: float, scale: float) -> str:
-    """A triangle where a task was given up on a worker; above all lanes where that is gone."""
-    lane = workers.index(one.worker) if one.worker in workers else 0
+def _mark(one: Again, lane: int, first: float, scale: float) -> str:
+    """A triangle where a task was given up on a worker."""
     x = LEFT + max(0.0, (one.time - first) * scale)
     y = TOP + lane * LANE + BAR
     corners = f"{x:.1f},{y - 6} {x - 4:.1f},{y + 2} {x + 4:.1f},{y + 2}"
-    title = element("title", f"task {one.task} again: {one.why}")
+    title = element("title", escape(f"task {one.task} again: {one.why}"))
     return element("polygon", title, points=corners, class_="again")
 
 
