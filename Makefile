@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
-.PHONY: run test lint types tests tests-here tests-on-slurm docs clean
+.PHONY: run test lint types tests tests-here tests-on-slurm test-thorough docs clean
 
 run: $(VENV)/.train
 	$(BIN)/morphoscope run recipes/simulated.toml
@@ -23,10 +23,14 @@ tests: $(VENV)/.test
 	$(MAKE) --no-print-directory -j 2 tests-here tests-on-slurm
 
 tests-here: $(VENV)/.test
-	$(BIN)/python -m pytest -n 3 --dist loadfile --ignore tests/on_slurm
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not thorough" --ignore tests/on_slurm
 
 tests-on-slurm: $(VENV)/.test
 	$(BIN)/python -m pytest tests/on_slurm
+
+# What takes long and says little that the others do not.
+test-thorough: $(VENV)/.test
+	$(BIN)/python -m pytest -m thorough
 
 # The pages that are made from the code.
 docs: $(VENV)/.test
@@ -48,6 +52,6 @@ $(VENV)/.train: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP_INSTALL) -e '.[train]'
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.train
+$(VENV)/.test: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP_INSTALL) -e '.[train,test,pretrained,serve,cluster]'
-	@touch $@
+	@touch $(VENV)/.train $@

@@ -284,6 +284,7 @@ def test_a_package_that_is_absent_or_damaged(
         opened(network="efficientnet_lite2", weights="imagenet")
 
 
+@pytest.mark.thorough
 def test_onnx_pads_alike(tmp_path: Path) -> None:
     """Maps of 72, 36, 18, 9, 5 and 3 pixels: even and odd sides."""
     torch.manual_seed(2)

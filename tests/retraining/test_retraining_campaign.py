@@ -53,6 +53,7 @@ def label_all(folder: Path, sky: pl.DataFrame) -> Path:
     return file
 
 
+@pytest.mark.thorough
 def test_a_campaign_retrains_a_model(
     recipe: Recipe,
     old_run: Path,

@@ -111,6 +111,7 @@ def test_its_steps_are_those_of_the_optimizer(
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
+@pytest.mark.thorough
 def test_the_search_goes_downhill_and_resumes(recipe_of: Make, run: Path) -> None:
     space = {
         "train.learning_rate": {"low": 1e-4, "high": 0.3, "log": True},

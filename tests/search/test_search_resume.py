@@ -109,6 +109,7 @@ def test_a_killed_search_goes_on_where_it_was(
     assert trials(run).equals(trials(whole))
 
 
+@pytest.mark.thorough
 def test_a_killed_worker_is_replaced_and_no_trial_is_lost(
     recipe_of: Make, run: Path, begin: Begin
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_killed_worker_is_replaced_and_no_trial_is_lost(
     assert table["epochs"].to_list() == [6] * 4
 
 
+@pytest.mark.thorough
 def test_two_workers_hold_one_copy_and_end_with_the_search(
     recipe_of: Make, run: Path, begin: Begin
 ) -> None:

@@ -150,6 +150,7 @@ def test_a_lost_process_and_the_same_bits(
     assert history(tmp_path) == history(two)
 
 
+@pytest.mark.thorough
 def test_two_then_one_then_two(store: Path, tmp_path: Path, one: Path) -> None:
     child = start(store, tmp_path)
     wait_for_writes(tmp_path, 2)

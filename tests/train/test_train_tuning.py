@@ -173,6 +173,7 @@ def test_every_weight_that_learns_is_in_one_group() -> None:
         assert {p.ndim > 1 for p in group["params"]} == {group["weight_decay"] > 0}
 
 
+@pytest.mark.thorough
 def test_killed_at_a_random_point_a_partly_frozen_network_ends_with_the_same_bits(
     store: Path, encoder: Path, tmp_path: Path
 ) -> None:
