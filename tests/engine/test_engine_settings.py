@@ -106,7 +106,7 @@ def test_what_a_job_of_slurm_asks_for(tmp_path: Path) -> None:
         account="astro",
         directives=["--constraint=avx512"],
         prologue=["module load cuda"],
-        python="/opt/python",
+        python="/usr/local/bin/python3",
         scratch="/scratch",
     )
     for line in (
@@ -123,7 +123,7 @@ def test_what_a_job_of_slurm_asks_for(tmp_path: Path) -> None:
         f"export MORPHOSCOPE_DEADLINE=$(($(date +%s) + {2 * 3600 - 300}))",
     ):
         assert line in text
-    assert "/opt/python -m distributed.cli.dask_worker" in text
+    assert "/usr/local/bin/python3 -m distributed.cli.dask_worker" in text
     assert "--nthreads 1" in text
     assert "--local-directory /scratch" in text
 
