@@ -29,6 +29,7 @@ __all__ = [
     "content_digest",
     "file_digest",
     "files_digest",
+    "files_within",
     "read_record",
     "settings_digest",
     "versions",
@@ -113,7 +114,7 @@ def content_digest(paths: Iterable[Path]) -> str:
     files: list[tuple[str, Path]] = []
     for path in paths:
         if path.is_dir():
-            members = _files_within(path)
+            members = files_within(path)
             files.extend((f"{path.name}/{p.relative_to(path).as_posix()}", p) for p in members)
         elif path.exists():
             files.append((path.name, path))
@@ -148,7 +149,7 @@ def _digest_of(files: Sequence[tuple[str, Path]]) -> str:
     return _digest("\n".join(lines).encode("utf-8", "surrogateescape"))
 
 
-def _files_within(folder: Path) -> list[Path]:
+def files_within(folder: Path) -> list[Path]:
     """Files at any depth; links are followed, each folder once."""
     found, seen = [], set()
     for place, folders, names in os.walk(folder, followlinks=True):

@@ -163,3 +163,15 @@ def test_its_own_errors_are_raised() -> None:
     with pytest.raises(ImageError, match="7") as caught:
         surviving(refuse, [7])
     assert caught.value.reason == "blank"
+
+
+def test_what_never_gets_on_is_given_up_in_the_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("morphoscope.engine.fanning.MOST_JOBS", 2)
+    monkeypatch.setenv(DEADLINE, str(time.time() - 1))
+    with (
+        open_engine(EngineSettings(kind="local", workers=2)) as engine,
+        pytest.raises(EngineError, match="given to 2 jobs, and none had the time"),
+    ):
+        list(engine.map(len, ["a"]))

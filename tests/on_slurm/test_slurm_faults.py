@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,6 +83,9 @@ def test_work_is_shared_among_nodes_and_jobs_end(slurm: Slurm, tmp_path: Path) -
     with open_engine(settings(), stage="prepare", folder=tmp_path) as engine:
         assert dict(engine.map(tasks.digest, errands(tmp_path))) == expected(tmp_path)
         assert len(jobs()) == 2
+        # Its address is noted while it works, and answers there.
+        with urllib.request.urlopen(engine._cluster.dashboard) as answer:
+            assert answer.status == 200
     until(lambda: not jobs(), 20, "end of the jobs")
     assert {event["worker"].split(":")[0] for event in events(tmp_path, "done")} == {"n1", "n2"}
     assert {event["stage"] for event in read_activity(tmp_path)} == {"prepare"}
@@ -89,7 +93,9 @@ def test_work_is_shared_among_nodes_and_jobs_end(slurm: Slurm, tmp_path: Path) -
 
 def test_a_killed_worker(slurm: Slurm, tmp_path: Path) -> None:
     def fault() -> None:
-        for process in workers_on("n1"):
+        found = workers_on("n1")
+        assert found
+        for process in found:
             process.kill()
 
     with (
@@ -123,11 +129,14 @@ def test_a_worker_that_hangs_in_a_task(slurm: Slurm, tmp_path: Path) -> None:
     with open_engine(settings(task_s=3.0), folder=tmp_path) as engine:
         found = dict(engine.map(tasks.stand_still_once, errands(tmp_path)))
     assert found == expected(tmp_path)
+    assert (tmp_path / "stood").exists()
 
 
 def test_a_worker_that_stands_still(slurm: Slurm, tmp_path: Path) -> None:
     def fault() -> None:
-        for process in workers_on("n1"):
+        found = workers_on("n1")
+        assert found
+        for process in found:
             process.suspend()
 
     with (

@@ -105,11 +105,14 @@ def test_killed_and_resumed_on_slurm_it_is_as_here(
     watched, _ = watching.communicate(timeout=60)
     assert "at work" in watched
     assert "nothing works here now" in watched
-    again = command(data, there, "--engine", "slurm")
-    done = subprocess.run(again, capture_output=True, text=True, check=False)
+    resumed = command(data, there, "--engine", "slurm")
+    done = subprocess.run(resumed, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "prepare: up to date" in done.stderr
     until(lambda: not jobs(), 60, "end of the jobs")
+    # The image that takes too much memory did end workers.
+    again = [event["why"] for event in read_activity(there) if event["what"] == "again"]
+    assert any("ended the worker" in why for why in again)
     rejects = read_catalogue(there / "clean/rejects.parquet").frame
     poisoned = rejects.filter(pl.col("file_loc").str.ends_with("poison.png"))
     assert len(poisoned) == len(rejects) == 1

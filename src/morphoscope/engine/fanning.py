@@ -33,6 +33,8 @@ PAUSE_S = 1.0
 # A result that is not here so long after it was made is gone with its worker.
 GATHER_S = 20.0
 MOST_LOST = 5
+# A training may take many jobs, one after the other; a task that never gets on shall not for ever.
+MOST_JOBS = 100
 
 
 class _LostError(Exception):
@@ -48,6 +50,7 @@ class _Mapped:
     waiting: Iterator[tuple[int, Any]]
     running: dict[Any, tuple[int, Any]] = field(default_factory=dict)
     tries: dict[int, int] = field(default_factory=dict)
+    jobs: dict[int, int] = field(default_factory=dict)
     # Tasks that wait for their next try: when, and which.
     later: list[tuple[float, int, Any]] = field(default_factory=list)
     careful_now: set[int] = field(default_factory=set)
@@ -192,7 +195,9 @@ class DaskEngine:
             return False
         if not done.trouble:
             return True
-        if done.trouble != OUT_OF_TIME:
+        if done.trouble == OUT_OF_TIME:
+            self._postpone(mapped, index)
+        else:
             self._count(mapped, index, done)
         self._again(mapped, index, item, done.worker, done.trouble)
         return False
@@ -220,6 +225,16 @@ class DaskEngine:
     def _again(self, mapped: _Mapped, index: int, item: Any, worker: str, why: str) -> None:
         self._activity.again(index, worker, why)
         mapped.later.append((time.monotonic() + PAUSE_S, index, item))
+
+    def _postpone(self, mapped: _Mapped, index: int) -> None:
+        """Count the jobs that ended before a task did; raise where that has no end."""
+        mapped.jobs[index] = mapped.jobs.get(index, 0) + 1
+        if mapped.jobs[index] == MOST_JOBS:
+            raise EngineError(
+                f"task {index} was given to {MOST_JOBS} jobs, and none had the time to end it",
+                do="set a longer engine.walltime; what is done stays done",
+                index=index,
+            )
 
     def _count(self, mapped: _Mapped, index: int, done: Done) -> None:
         """Count a try that failed by the worker's fault; raise after the last one."""

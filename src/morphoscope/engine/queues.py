@@ -11,12 +11,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from morphoscope.engine.activity import Activity
 from morphoscope.engine.dask_client import ConnectedWorkers, configure
 from morphoscope.engine.places import CORES
 from morphoscope.engine.work import DEADLINE
 from morphoscope.errors import EngineError, MissingDependencyError
+from morphoscope.progress import say
 from morphoscope.recipe import EngineSettings
 from morphoscope.recipe.engine import seconds_of
 
@@ -90,6 +92,13 @@ class QueuedWorkers(ConnectedWorkers):
         self._cluster.scheduler.add_plugin(_arrivals(self._arrived))
         self.client = Client(self._cluster)
         self._cluster.scale(workers)
+        say(f"{workers} jobs are asked of {settings.kind}; their logs: {self.logs}")
+
+    @property
+    def dashboard(self) -> str:
+        """Address of Dask's own page: on this machine alone, where the scheduler is."""
+        found = super().dashboard
+        return found and f"http://127.0.0.1:{urlsplit(found).port}/status"
 
     def mend(self) -> None:
         """Send jobs again whose workers are gone; raise where that is in vain."""
@@ -213,9 +222,8 @@ def job_settings(settings: EngineSettings, logs: Path) -> dict[str, Any]:
         Folder for what a job says.
     """
     cores, memory = settings.cores or 1, settings.memory or MEMORY
-    walltime = settings.walltime or WALLTIME
-    limit_s = seconds_of(walltime)
-    margin_s = min(MARGIN_S, limit_s // 5)
+    # HTCondor has no time limit unless a site sets one.
+    walltime = settings.walltime or ("" if settings.kind == "htcondor" else WALLTIME)
     told: dict[str, Any] = {
         "cores": cores,
         "memory": memory,
@@ -224,7 +232,7 @@ def job_settings(settings: EngineSettings, logs: Path) -> dict[str, Any]:
         "worker_extra_args": ["--nthreads", "1"],
         "job_name": "morphoscope",
         "job_script_prologue": [
-            f"export {DEADLINE}=$(($(date +%s) + {limit_s - margin_s}))",
+            *([_deadline_of(walltime)] if walltime else []),
             f"export OMP_NUM_THREADS={cores} {CORES}={cores}",
             *settings.prologue,
         ],
@@ -244,6 +252,12 @@ def job_settings(settings: EngineSettings, logs: Path) -> dict[str, Any]:
         gpus = f":ngpus={settings.gpus}" if settings.gpus else ""
         told["resource_spec"] = f"select=1:ncpus={cores}:mem={gibibytes}gb{gpus}"
     return told | {"walltime": walltime, "account": account}
+
+
+def _deadline_of(walltime: str) -> str:
+    """Line of shell that tells a job when it is near its end."""
+    limit_s = seconds_of(walltime)
+    return f"export {DEADLINE}=$(($(date +%s) + {limit_s - min(MARGIN_S, limit_s // 5)}))"
 
 
 def _bytes(memory: str) -> int:

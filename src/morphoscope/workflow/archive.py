@@ -20,7 +20,7 @@ from typing import IO
 from morphoscope.acquire.archive import unpack
 from morphoscope.catalog import atomic_path
 from morphoscope.errors import ArchiveError
-from morphoscope.provenance import RECORD, file_digest, read_record
+from morphoscope.provenance import RECORD, file_digest, files_within, read_record
 
 __all__ = ["INPUTS", "Manifest", "files_below", "pack", "unpack_checked"]
 
@@ -68,17 +68,11 @@ def files_below(folder: Path, within: Path) -> list[tuple[str, Path]]:
 
     What a process writes at the moment (``.name.partial``) is left out.
     """
-    found, seen = [], set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        identity = os.path.realpath(place)
-        if identity in seen:
-            folders.clear()
-            continue
-        seen.add(identity)
-        for name in names:
-            path = Path(place, name)
-            if path.is_file() and not (name.startswith(".") and name.endswith(".partial")):
-                found.append((path.relative_to(within).as_posix(), path))
+    found = [
+        (path.relative_to(within).as_posix(), path)
+        for path in files_within(folder)
+        if not (path.name.startswith(".") and path.name.endswith(".partial"))
+    ]
     return sorted(found)
 
 
