@@ -34,6 +34,7 @@ from morphoscope.errors import (
     TrainingError,
     WeightsError,
 )
+from morphoscope.prepare.in_memory import declared, give_back
 from morphoscope.progress import say
 from morphoscope.provenance import (
     RECORD,
@@ -122,7 +123,7 @@ def run_stages(
 def run_stage(recipe: Recipe, run: Path, name: str, *, force: bool = False) -> StageRecord:
     """Run one stage alone; the stages that it needs must be up to date."""
     stage = STAGES[name]
-    with opened(recipe, run) as job:
+    with opened(recipe, run, alone=True) as job:
         for earlier in STAGES.values():
             if earlier.name == name:
                 break
@@ -169,8 +170,19 @@ def read_run(run: Path) -> Recipe:
 
 
 @contextmanager
-def opened(recipe: Recipe, run: Path) -> Iterator[Job]:
-    """Open a run folder, for this process alone, with the engine of the recipe."""
+def opened(recipe: Recipe, run: Path, *, alone: bool = False) -> Iterator[Job]:
+    """Open a run folder, for this process alone, with the engine of the recipe.
+
+    Parameters
+    ----------
+    recipe
+        The experiment.
+    run
+        Run folder; made when absent.
+    alone
+        Whether one stage alone is to run: what it makes then lies in files, whatever the recipe
+        says of hand-over in memory.
+    """
     data = Job(recipe, run).data
     _require_apart(run, data)
     try:
@@ -189,7 +201,13 @@ def opened(recipe: Recipe, run: Path) -> Iterator[Job]:
             path.write_text(recipe.model_dump_json(indent=1))
         watched = [run / RECIPE, *([data] if data is not None else [])]
         with open_engine(recipe.engine, folder=run, watched=watched) as engine:
-            yield Job(recipe, run, engine)
+            in_memory = recipe.engine.hand_over == "memory" and not alone
+            memory = Path(recipe.engine.memory_folder) if in_memory else None
+            try:
+                yield Job(recipe, run, engine, memory)
+            finally:
+                for store in (run / "prepare", *run.glob("stores/*")):
+                    give_back(store)
 
 
 def prepared(job: Job, variant: Recipe) -> Job:
@@ -344,7 +362,7 @@ def _fingerprint(stage: Stage, job: Job) -> Fingerprint:
 
 def _outputs(folder: Path) -> dict[str, str]:
     entries = sorted(p for p in folder.iterdir() if p.name != RECORD and p.name[0] != ".")
-    return {entry.name: content_digest([entry]) for entry in entries}
+    return {entry.name: declared(entry) or content_digest([entry]) for entry in entries}
 
 
 def _require_own(folder: Path, keeps: tuple[str, ...]) -> None:

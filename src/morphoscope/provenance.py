@@ -27,9 +27,11 @@ __all__ = [
     "StageRecord",
     "code_digest",
     "content_digest",
+    "digest_of_name",
     "file_digest",
     "files_digest",
     "files_within",
+    "known_digest",
     "read_record",
     "settings_digest",
     "versions",
@@ -109,6 +111,17 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def known_digest(path: Path) -> str:
+    """SHA-256 of one file's content, read once in a process as long as the file is the same."""
+    found = path.stat()
+    return _digest_once(path, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def digest_of_name(name: str, sha256: str) -> str:
+    """What `content_digest` finds of one file of that name and content."""
+    return _digest(f"{name} {sha256}".encode("utf-8", "surrogateescape"))
+
+
 def content_digest(paths: Iterable[Path]) -> str:
     """Digest of the names and content of files, folders taken whole."""
     files: list[tuple[str, Path]] = []
@@ -164,8 +177,7 @@ def files_within(folder: Path) -> list[Path]:
 
 def _digest_or_error(path: Path) -> str:
     try:
-        found = path.stat()
-        return _digest_once(path, found.st_ino, found.st_size, found.st_mtime_ns)
+        return known_digest(path)
     except OSError as error:
         return f"unreadable {error.errno}"
 

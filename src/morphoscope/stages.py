@@ -31,6 +31,7 @@ __all__ = ["STAGES", "Job", "Stage"]
 class Job:
     """One recipe, its run folder and the engine that works for it.
 
+    ``memory`` is a folder in memory for prepared images, absent where they are to be files.
     ``places`` names the folders of stages that lie elsewhere than in ``run/<stage>``, as those of
     a variant of the recipe that shares the rest with it. ``former`` is the last whole result of
     the stage at work, if it was made of the same inputs by the same code with other settings.
@@ -39,6 +40,7 @@ class Job:
     recipe: Recipe
     run: Path
     engine: Engine | None = None
+    memory: Path | None = None
     places: Mapping[str, Path] = field(default_factory=dict)
     former: Path | None = None
 
@@ -196,6 +198,7 @@ def _prepare(job: Job) -> dict[str, Any]:
         catalogue=job.catalogue("split"),
         out=job.folder("prepare"),
         engine=job.working_engine(),
+        memory=job.memory,
     )
 
 

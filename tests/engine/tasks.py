@@ -8,7 +8,19 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Errand", "die_at_seven", "digest", "note", "said_of", "say_where", "stand_still_once"]
+from morphoscope.prepare import open_store
+from morphoscope.provenance import file_digest
+
+__all__ = [
+    "Errand",
+    "die_at_seven",
+    "digest",
+    "note",
+    "open_images",
+    "said_of",
+    "say_where",
+    "stand_still_once",
+]
 
 
 class Errand(NamedTuple):
@@ -41,6 +53,13 @@ def say_where(errand: Errand) -> str:
     time.sleep(0.25)
     (errand.folder / "image.txt").read_text()
     return os.environ["SLURMD_NODENAME"]
+
+
+def open_images(store: Path) -> tuple[str, str]:
+    """Open an image store and keep the worker busy; on which node, and the images' digest there."""
+    open_store(store)
+    time.sleep(1)
+    return os.environ["SLURMD_NODENAME"], file_digest(store / "images.npy")
 
 
 def stand_still_once(errand: Errand) -> str:

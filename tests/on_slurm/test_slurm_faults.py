@@ -25,6 +25,9 @@ from morphoscope.errors import EngineError
 from morphoscope.recipe import EngineSettings
 from slurm import Slurm, jobs, jobs_on, until, with_pid
 
+# A busy machine takes its time to start jobs.
+pytestmark = pytest.mark.timeout(900)
+
 N = 40
 TESTS = Path(__file__).parent.parent
 
@@ -70,7 +73,7 @@ def happening(after: int, folder: Path, fault: Callable[[], Any]) -> Iterator[No
     """Let something happen once so many tasks are done."""
 
     def wait() -> None:
-        until(lambda: len(events(folder, "done")) >= after, 60, "work to disturb")
+        until(lambda: len(events(folder, "done")) >= after, 240, "work to disturb")
         fault()
 
     thread = threading.Thread(target=wait)
@@ -155,21 +158,6 @@ def test_a_task_that_crashes_is_done_with_care(slurm: Slurm, tmp_path: Path) -> 
             list(engine.map(tasks.die_at_seven, errands(tmp_path, 9)))
 
 
-@pytest.fixture
-def apart(slurm: Slurm) -> Iterator[Callable[..., None]]:
-    """Let n2 have a view of the disks of its own; a function that mounts and unmounts there."""
-    slurm.kill("n2")
-    slurm.start_node("n2", before=["unshare", "--mount", "--propagation", "private"])
-    until(lambda: slurm.states()["n2"] == "idle", 30, "second node")
-
-    def there(*command: str) -> None:
-        process = slurm.processes["n2"].pid
-        subprocess.run(["nsenter", "-t", str(process), "-m", *command], check=True)
-
-    yield there
-    slurm.lose("n2")
-
-
 def test_a_disk_that_is_full_on_one_node(apart: Any, tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()
@@ -212,12 +200,18 @@ def test_a_shared_folder_that_is_away_for_a_while(apart: Any, tmp_path: Path) ->
 
 
 def test_near_its_time_limit_a_job_gives_way_to_the_next(slurm: Slurm, tmp_path: Path) -> None:
-    short = ["export MORPHOSCOPE_DEADLINE=$(($(date +%s) + 8))"]
+    # The first two jobs are short ones; on a busy machine they may not come to do anything.
+    short = [
+        f"touch {tmp_path}/job-$SLURM_JOB_ID",
+        f"if [ $(ls {tmp_path}/job-* | wc -l) -le 2 ]; then",
+        "export MORPHOSCOPE_DEADLINE=$(($(date +%s) + 8))",
+        "fi",
+    ]
     brief = settings(prologue=[*settings().prologue, *short])
     with open_engine(brief, folder=tmp_path) as engine:
-        assert dict(engine.map(tasks.digest, errands(tmp_path))) == expected(tmp_path)
+        assert dict(engine.map(tasks.digest, errands(tmp_path, 80))) == expected(tmp_path, 80)
     assert "out of time" in {event["why"] for event in events(tmp_path, "again")}
-    assert len({event["worker"] for event in events(tmp_path, "done")}) > 2
+    assert len(list(tmp_path.glob("job-*"))) > 2
 
 
 def test_jobs_that_cannot_start_are_told(slurm: Slurm, tmp_path: Path) -> None:
@@ -250,7 +244,7 @@ def test_whoever_leads_is_killed(slurm: Slurm, tmp_path: Path) -> None:
         "        list(engine.map(tasks.digest, errands(folder, 1000)))\n"
     )
     leader = subprocess.Popen([sys.executable, script], start_new_session=True)
-    until(lambda: len(events(tmp_path, "done")) > 4, 60, "work")
+    until(lambda: len(events(tmp_path, "done")) > 4, 240, "work")
     os.killpg(leader.pid, signal.SIGKILL)
     leader.wait()
     began = time.monotonic()

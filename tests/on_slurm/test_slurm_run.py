@@ -21,6 +21,9 @@ from morphoscope.provenance import content_digest
 from slurm import Slurm, jobs, until
 from tiny_run import draw_images
 
+# A busy machine takes its time to start jobs.
+pytestmark = pytest.mark.timeout(900)
+
 RECIPE = """\
 name = "tiny"
 
@@ -92,7 +95,7 @@ def test_killed_and_resumed_on_slurm_it_is_as_here(
 ) -> None:
     there, here = tmp_path / "there", tmp_path / "here"
     first = subprocess.Popen(command(data, there, "--engine", "slurm"), start_new_session=True)
-    until(lambda: any(e["stage"] == "train" for e in read_activity(there)), 240, "training")
+    until(lambda: any(e["stage"] == "train" for e in read_activity(there)), 600, "training")
     watching = subprocess.Popen(
         [sys.executable, "-m", "morphoscope", "status", str(there), "--watch"],
         stdout=subprocess.PIPE,

@@ -68,6 +68,13 @@ def _fetch(back: queue.SimpleQueue[Any], future: Any) -> None:
         back.put((future, None, _LostError() if lost else error))
 
 
+def _are_alike(one: EngineSettings, other: EngineSettings) -> bool:
+    """Whether the workers of one can do the work of the other; a cluster can have more of them."""
+    if one.clustered:
+        one = one.model_copy(update={"workers": other.workers})
+    return one.model_copy(update={"stages": other.stages}) == other
+
+
 class DaskEngine:
     """Runs on the workers of a Dask cluster, which starts with the first ``map``."""
 
@@ -81,6 +88,8 @@ class DaskEngine:
         self._cluster: Cluster | None = None
         self._noted = 0.0
         self._joined = (0.0, 1)
+        # The most workers that the cluster was asked for.
+        self._most = 0
 
     @property
     def workers(self) -> int:
@@ -105,10 +114,12 @@ class DaskEngine:
         """Whether workers may be on other machines."""
         return self._all.clustered
 
-    def turn_to(self, stage: str) -> None:
+    def turn_to(self, stage: str, workers: int = 0) -> None:
         """Work for a stage from now on; with other resources its workers are others."""
         own = self._all.at(stage)
-        if own != self._own and self._cluster is not None:
+        if workers:
+            own = own.model_copy(update={"workers": workers})
+        if not _are_alike(own, self._own) and self._cluster is not None:
             self.rest()
         self._own = own
         self._activity.stage = stage
@@ -119,9 +130,12 @@ class DaskEngine:
             n = 0 if self._own.kind == "address" else self.workers
             if self._own.clustered and items is not None:
                 n = min(n, items)
+            self._most = n
             self._cluster = start(self._own, n, self._activity)
         elif self._own.kind in CLUSTERS and items is not None:
-            self._cluster.want(min(self.workers, items))
+            wanted = min(self.workers, items)
+            self._most = max(self._most, wanted)
+            self._cluster.want(wanted)
         return self._cluster
 
     @property
@@ -173,7 +187,9 @@ class DaskEngine:
         for entry in [one for one in mapped.later if one[0] <= now]:
             mapped.later.remove(entry)
             self._submit(mapped, *entry[1:])
-        room = AHEAD * self.workers - len(mapped.running) - len(mapped.later)
+        # With more jobs than it may take, a stage has none wait for its turn at a worker.
+        ahead = AHEAD if self._most <= self.workers else 1
+        room = ahead * self.workers - len(mapped.running) - len(mapped.later)
         for _, pair in zip(range(max(0, room)), mapped.waiting):
             self._submit(mapped, *pair)
 

@@ -25,7 +25,7 @@ class InlineEngine:
     def __init__(self, activity: Activity | None = None) -> None:
         self._activity = activity or Activity(None)
 
-    def turn_to(self, stage: str) -> None:
+    def turn_to(self, stage: str, workers: int = 0) -> None:
         """Work for a stage from now on."""
         self._activity.stage = stage
 

@@ -43,8 +43,8 @@ class Engine(Protocol):
     def clustered(self) -> bool:
         """Whether workers may be on other machines."""
 
-    def turn_to(self, stage: str) -> None:
-        """Work for a stage from now on, with its resources."""
+    def turn_to(self, stage: str, workers: int = 0) -> None:
+        """Work for a stage from now on, with its resources; so many items at once, if it says."""
 
     def map(
         self,

@@ -35,6 +35,8 @@ def allocate(path: Path, shape: tuple[int, ...], dtype: DTypeLike = np.uint8) ->
     header = npy_header(shape, dtype)
     size = len(header) + shape[0] * row_bytes(shape, dtype)
     needed = size + SLACK_BYTES
+    # Where it is a link, what counts is where it leads.
+    path = Path(os.path.realpath(path))
     held = path.stat().st_blocks * 512 if path.exists() else 0
     free = shutil.disk_usage(path.parent).free + held
     if needed > free:

@@ -149,6 +149,8 @@ def open_store(folder: Path, settings: PrepareSettings | None = None) -> Store:
     ------
     StoreError
         The store is absent, unfinished, damaged, or of other settings; the message says which.
+    EngineError
+        Its images are in memory, which cannot be used here.
     """
     described = read_description(folder)
     if described is None:
@@ -158,6 +160,11 @@ def open_store(folder: Path, settings: PrepareSettings | None = None) -> Store:
     made_with = _settings(folder, described)
     if settings is not None and settings != made_with:
         raise _other_settings(folder, made_with, settings)
+    if (folder / IMAGES).is_symlink():
+        from morphoscope.prepare import in_memory
+
+        if in_memory.is_in_memory(folder / IMAGES):
+            in_memory.bring(folder, described)
     images = _map_images(folder, described)
     catalogue = _catalogue(folder, len(images))
     classes, labels = _labels(folder, catalogue)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from morphoscope.catalog import Catalogue, read_catalogue, write_catalogue
-from morphoscope.engine import Engine
+from morphoscope.engine import Engine, areas
 from morphoscope.errors import StoreError
+from morphoscope.prepare import in_memory
 from morphoscope.prepare.pixels import channel_count, pixel_type
 from morphoscope.prepare.shards import (
     Journal,
+    Shard,
     ShardResult,
     plan,
     size_name,
@@ -22,11 +25,20 @@ from morphoscope.prepare.shards import (
     write_shard_carefully,
 )
 from morphoscope.prepare.space import allocate, close_gaps
+from morphoscope.prepare.spread import (
+    Gathering,
+    Kept,
+    gather_whole,
+    keep_shard,
+    keep_shard_carefully,
+)
 from morphoscope.prepare.store import (
     CATALOGUE,
     IMAGES,
+    npy_header,
     open_store,
     read_description,
+    row_bytes,
     write_description,
 )
 from morphoscope.progress import progress
@@ -39,7 +51,12 @@ JOURNAL, REJECTS = "shards.jsonl", "rejects.parquet"
 
 
 def prepare(
-    settings: PrepareSettings, *, catalogue: Path, out: Path, engine: Engine
+    settings: PrepareSettings,
+    *,
+    catalogue: Path,
+    out: Path,
+    engine: Engine,
+    memory: Path | None = None,
 ) -> dict[str, Any]:
     """Prepare every image of a catalogue into a store.
 
@@ -56,6 +73,10 @@ def prepare(
         Folder of the store.
     engine
         Where to work.
+    memory
+        Folder of a file system in memory that takes the images instead of `out`, on every machine
+        that works; who opens the store finds them, see `morphoscope.prepare.in_memory`. Their
+        memory is freed when the last process that uses them ends.
 
     Returns
     -------
@@ -66,7 +87,9 @@ def prepare(
     Raises
     ------
     DiskSpaceError
-        The store does not fit on the disk.
+        The store does not fit on the disk, or into the memory.
+    EngineError
+        The folder in memory cannot be used.
     StoreError
         The catalogue is empty, or none of its images can be read.
     """
@@ -78,7 +101,8 @@ def prepare(
     )
     described = _description(out)
     same = described.get("identity") == identity
-    if same and _is_sound(out):
+    apart = memory is not None and engine.clustered
+    if same and not apart and _is_sound(out):
         return dict(described["summary"])
     began = time.perf_counter()
     shape = (len(table), channel_count(settings), settings.size, settings.size)
@@ -88,23 +112,22 @@ def prepare(
         "preparation": settings.model_dump(),
         "dtype": dtype.name,
     }
-    _begin(out, shape, about, resumed=same)
-    results, fresh = _write_images(settings, table.frame, out, shape, engine)
-    kept, rejects = _close(out, table, results)
-    shape_kept = close_gaps(out / IMAGES, shape, kept, dtype)
+    _begin(out, about | {"shape": list(shape)}, resumed=same, memory=memory)
+    work = _Work(settings, table, out, shape, engine)
+    results, fresh, kept, rejects, digest = _apart(work) if apart else _here(work)
+    shape_kept = (len(kept), *shape[1:])
     summary = {
         "n": shape_kept[0],
         "shape": list(shape_kept),
         "sizes": _sizes(table.frame, results),
         "rejects": rejects,
         "images_per_s": round(fresh / (time.perf_counter() - began), 1),
-        "bytes": (out / IMAGES).stat().st_size,
+        "bytes": len(npy_header(shape_kept, dtype)) + shape_kept[0] * row_bytes(shape, dtype),
     }
-    digest = file_digest(out / IMAGES)
     write_description(
         out, "complete", shape=list(shape_kept), sha256=digest, summary=summary, **about
     )
-    (out / JOURNAL).unlink()
+    (out / JOURNAL).unlink(missing_ok=True)
     return summary
 
 
@@ -123,41 +146,85 @@ def _is_sound(out: Path) -> bool:
     return True
 
 
-def _begin(out: Path, shape: tuple[int, ...], about: dict[str, Any], *, resumed: bool) -> None:
+@dataclass(frozen=True)
+class _Work:
+    """What is prepared, and where."""
+
+    settings: PrepareSettings
+    table: Catalogue
+    out: Path
+    shape: tuple[int, ...]
+    engine: Engine
+
+    def shards(self, path: Path) -> list[Shard]:
+        """Shards of an array that is to lie there."""
+        frame = self.table.frame
+        return plan(
+            path,
+            self.shape,
+            frame["file_loc"].to_list(),
+            self.settings,
+            look_at_sizes=not {"ny", "nx"} <= set(frame.columns),
+        )
+
+
+# Results of all shards in row order, the number of images made in this call, the rows that are
+# kept, rejects a reason, and the SHA-256 of the array.
+_Made = tuple[list[ShardResult], int, list[int], dict[str, int], str]
+
+
+def _begin(out: Path, about: dict[str, Any], *, resumed: bool, memory: Path | None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     if not resumed:
         # Before the new identity is written, or it would vouch for the old journal.
         (out / JOURNAL).unlink(missing_ok=True)
-    write_description(out, "writing", shape=list(shape), **about)
-    allocate(out / IMAGES, shape, about["dtype"])
+    write_description(out, "writing", **about)
+    if memory is None:
+        in_memory.unlink(out)
+    else:
+        in_memory.link(out, memory)
 
 
-def _write_images(
-    settings: PrepareSettings,
-    frame: pl.DataFrame,
-    out: Path,
-    shape: tuple[int, ...],
-    engine: Engine,
-) -> tuple[list[ShardResult], int]:
-    """Results of all shards in row order, and the number of images made in this call."""
-    shards = plan(
-        out / IMAGES,
-        shape,
-        frame["file_loc"].to_list(),
-        settings,
-        look_at_sizes=not {"ny", "nx"} <= set(frame.columns),
-    )
-    journal = Journal(out / JOURNAL)
+def _here(work: _Work) -> _Made:
+    """Write the images to where every worker can write, what is noted as done left out."""
+    path, n = work.out / IMAGES, len(work.table)
+    dtype = pixel_type(work.settings)
+    if in_memory.is_in_memory(path):
+        areas.claim(path.readlink().parent)
+    allocate(path, work.shape, dtype)
+    shards = work.shards(path)
+    journal = Journal(work.out / JOURNAL)
     results = {result.start: result for result in journal.finished(shards)}
     pending = [shard for shard in shards if shard.start not in results]
     done = sum(result.n for result in results.values())
-    with progress("prepare", len(frame), done=done) as advance:
-        made = engine.map(write_shard, pending, careful=write_shard_carefully)
+    with progress("prepare", n, done=done) as advance:
+        made = work.engine.map(write_shard, pending, careful=write_shard_carefully)
         for _, result in made if pending else ():
             journal.note(result)
             results[result.start] = result
             advance(result.n)
-    return [results[shard.start] for shard in shards], len(frame) - done
+    ordered = [results[shard.start] for shard in shards]
+    kept, rejects = _close(work.out, work.table, ordered)
+    close_gaps(path, work.shape, kept, dtype)
+    return ordered, n - done, kept, rejects, file_digest(path)
+
+
+def _apart(work: _Work) -> _Made:
+    """Have every worker keep its images in the memory of its machine, and one gather them all."""
+    place = (work.out / IMAGES).readlink()
+    shards = work.shards(place)
+    found: dict[int, Kept] = {}
+    with progress("prepare", len(work.table)) as advance:
+        made = work.engine.map(keep_shard, shards, careful=keep_shard_carefully)
+        for index, kept_shard in made:
+            found[index] = kept_shard
+            advance(kept_shard.result.n)
+    ordered = [found[index] for index in range(len(shards))]
+    results = [one.result for one in ordered]
+    kept, rejects = _close(work.out, work.table, results)
+    whole = Gathering(place, shards, ordered, kept)
+    ((_, digest),) = work.engine.map(gather_whole, [whole])
+    return results, len(work.table), kept, rejects, digest
 
 
 def _close(
@@ -174,7 +241,7 @@ def _close(
     kept = [row for row in range(len(table)) if row not in rejects]
     if not kept:
         # The next call looks at the files again: their folder may be back by then.
-        (out / JOURNAL).unlink()
+        (out / JOURNAL).unlink(missing_ok=True)
         raise StoreError(
             f"none of {len(table):,} images can be read, the first because: {rejects[0][1]}",
             do=f"look at {out / REJECTS}",

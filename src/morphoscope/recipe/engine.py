@@ -39,6 +39,8 @@ StageName = Literal[
     "predict",
     "measure",
 ]
+# Stages that may read prepared images.
+HANDED_TO = ("train", "evaluate", "export", "search", "compare")
 WALLTIME = re.compile(r"(?:(?:(\d+)-)?(\d+):)?([0-5]?\d):([0-5]\d)")
 MEMORY = re.compile(r"\d+(\.\d+)? ?[KMGT]i?B", re.IGNORECASE)
 
@@ -118,6 +120,14 @@ class EngineSettings(Resources):
     tries: int = Field(
         3, description="Times that a task is tried where its worker is to blame.", ge=1
     )
+    hand_over: Literal["files", "memory"] = Field(
+        "files",
+        description="How prepared images come to the stages that read them in the same command: "
+        "as files of the run folder, or in the memory of each machine.",
+    )
+    memory_folder: str = Field(
+        "/dev/shm", description="Folder of that memory, by the same name on every machine."
+    )
     stages: dict[StageName, Resources] = Field(
         {}, description="Other resources for a stage, as `[engine.stages.train]`."
     )
@@ -128,7 +138,21 @@ class EngineSettings(Resources):
             raise ValueError("engine.address is set where engine.kind is 'address', and only there")
         if self.kind == "kubernetes" and not self.image:
             raise ValueError("engine.image must be set where engine.kind is 'kubernetes'")
+        self._require_one_kind_of_worker()
         return self
+
+    def _require_one_kind_of_worker(self) -> None:
+        """Workers that prepare must still be there when others want what they have."""
+        if self.hand_over == "files" or not self.clustered:
+            return
+        resources = set(Resources.model_fields) - {"workers"}
+        first = self.at("prepare").model_dump(include=resources)
+        for name in HANDED_TO:
+            if self.at(name).model_dump(include=resources) != first:
+                raise ValueError(
+                    "engine.hand_over = 'memory' needs the same workers for prepare and for "
+                    f"{name}; engine.stages gives them other resources"
+                )
 
     @property
     def clustered(self) -> bool:

@@ -7,7 +7,8 @@ import shlex
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,7 +17,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from morphoscope.catalog import atomic_path
-from morphoscope.engine import cores, open_engine
+from morphoscope.engine import Engine, cores, open_engine
 from morphoscope.errors import RecipeError, StudyError
 from morphoscope.pipeline import opened, prepared
 from morphoscope.progress import progress, say
@@ -90,7 +91,7 @@ def search(recipe: Recipe, run: Path) -> dict[str, Any]:
             if left:
                 notice_code(study)
             try:
-                _run_trials(space, study, left, folder, stores)
+                _run_trials(space, study, left, job, stores)
             finally:
                 table = trial_table(space, study)
                 write_table(table, folder)
@@ -120,15 +121,17 @@ def _prepare(space: Space, job: Job) -> tuple[dict[str, Path], str]:
         stores[store_key(variant.prepare)] = folder
         record = read_record(folder)
         digests.append(record.outputs if record else {})
-    # Its workers would share the cores with the trials.
-    job.working_engine().rest()
+    if not job.working_engine().clustered:
+        # Its workers would share the cores with the trials.
+        job.working_engine().rest()
     return stores, settings_digest({"stores": digests})
 
 
 def _run_trials(
-    space: Space, study: Study, left: list[FrozenTrial], folder: Path, stores: Mapping[str, Path]
+    space: Space, study: Study, left: list[FrozenTrial], job: Job, stores: Mapping[str, Path]
 ) -> None:
     """Run the trials that are not finished, those that were cut off first."""
+    folder = job.run / "search"
     everything = len(study.get_trials(deepcopy=False))
     if not left:
         say(f"search: finished, all {everything} trials are done")
@@ -156,22 +159,28 @@ def _run_trials(
         f"{workers} at a time",
         style="bold",
     )
-    own = space.recipe.engine.at("search")
-    engine_settings = own.model_copy(update={"workers": workers})
     done = everything - len(left)
-    run_recipe = folder.parent / "recipe.json"
     with (
-        open_engine(
-            engine_settings,
-            stage="search",
-            folder=folder.parent,
-            watched=[run_recipe],
-        ) as engine,
+        _engine_for(job, workers) as engine,
         progress("trials", everything, done=done) as advance,
     ):
         for _, ended in engine.map(run_trial, tasks):
             _tell(ended, settings)
             advance(1)
+
+
+@contextmanager
+def _engine_for(job: Job, workers: int) -> Iterator[Engine]:
+    """Engine that runs so many trials at once: that of the job if it has other machines."""
+    engine = job.working_engine()
+    if engine.clustered:
+        # What its workers have in memory stays there.
+        engine.turn_to("search", workers)
+        yield engine
+        return
+    settings = job.recipe.engine.at("search").model_copy(update={"workers": workers})
+    with open_engine(settings, stage="search", folder=job.run) as own:
+        yield own
 
 
 def _threads(recipe: Recipe, workers: int) -> int:

@@ -91,7 +91,7 @@ def run_step(
             stack.enter_context(kept(run / stage, checkpoint, run=run, recipe=digest))
         # Paths in the recipe are relative to the run folder: the same settings everywhere.
         stack.enter_context(contextlib.chdir(run))
-        with opened(recipe, Path()) as job:
+        with opened(recipe, Path(), alone=True) as job:
             run_if_needed(STAGES[stage], job)
     record = make_portable(run / stage, run)
     pack(out, _members(run, stage), holds=stage, recipe=digest)

@@ -183,7 +183,7 @@ def test_the_browser_cannot_show_fits_and_the_server_can(open_page, tmp_path, dr
     assert page.is_hidden("#tools")
     assert evaluate(page)["image"]["kind"] == "FITS"
     page.wait_for_selector("#seen img")
-    assert page.evaluate("document.querySelector('#seen img').naturalWidth") > 0
+    page.wait_for_function("document.querySelector('#seen img').naturalWidth > 0")
     assert page.is_hidden("#unseen")
 
 

@@ -1,0 +1,186 @@
+"""A store whose images lie in memory and not on a disk: one copy for all processes of a machine.
+
+``images.npy`` is then a link into an area of that memory (`morphoscope.engine.areas`), by the same
+name on every machine; all else of the store is a file as ever. Who opens the store finds the images
+here, or takes them from another worker of the cluster, or makes them again from the image files.
+Whichever it is, their SHA-256 must be that of ``store.json``.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from morphoscope.catalog import atomic_path, read_catalogue
+from morphoscope.engine import areas, peers
+from morphoscope.engine.work import exclusive
+from morphoscope.errors import StoreError
+from morphoscope.prepare.shards import plan, write_shard
+from morphoscope.prepare.space import allocate
+from morphoscope.prepare.store import CATALOGUE, IMAGES, npy_header, read_description, row_bytes
+from morphoscope.progress import say
+from morphoscope.provenance import digest_of_name, known_digest
+from morphoscope.recipe import PrepareSettings
+
+__all__ = [
+    "bring",
+    "declared",
+    "give_back",
+    "is_in_memory",
+    "link",
+    "read_piece",
+    "unlink",
+]
+
+PIECE_BYTES = 32_000_000
+BUSY, PART = ".lock", "part.npy"
+
+
+def link(folder: Path, memory: Path) -> Path:
+    """Have the images of a store lie in memory; where.
+
+    Parameters
+    ----------
+    folder
+        Of the store.
+    memory
+        Folder in memory, as ``/dev/shm``.
+    """
+    place = areas.place_of(str(folder.absolute()), memory) / IMAGES
+    if (folder / IMAGES).is_symlink() and (folder / IMAGES).readlink() == place:
+        return place
+    with atomic_path(folder / IMAGES) as temporary:
+        temporary.symlink_to(place)
+    return place
+
+
+def unlink(folder: Path) -> None:
+    """Have the images of a store lie on the disk from now on."""
+    path = folder / IMAGES
+    if path.is_symlink():
+        path.unlink()
+
+
+def is_in_memory(path: Path) -> bool:
+    """Whether images, as ``images.npy`` of a store, are a link into an area."""
+    if not path.is_symlink():
+        return False
+    folder = Path(os.path.realpath(path)).parent.parent
+    return folder.name == f"morphoscope-{os.getuid()}"
+
+
+def declared(path: Path) -> str | None:
+    """Digest of images that lie in the memory of other machines, as the store declares it.
+
+    None for any file that is here. What is declared is proved when the store is opened.
+    """
+    if path.name != IMAGES or path.exists() or not is_in_memory(path):
+        return None
+    described = read_description(path.parent) or {}
+    return digest_of_name(path.name, described["sha256"]) if "sha256" in described else None
+
+
+def give_back(folder: Path) -> None:
+    """Need the images of a store no more, nor do this process's workers on other machines.
+
+    The last process of each machine frees their memory.
+    """
+    if not is_in_memory(folder / IMAGES):
+        return
+    area = Path(os.path.realpath(folder / IMAGES)).parent
+    areas.release(area)
+    for address in peers.others():
+        with suppress(OSError):
+            peers.ask(address, areas.release, area)
+
+
+def bring(folder: Path, described: dict[str, Any]) -> None:
+    """See to it that images in memory are here, and are those that were prepared.
+
+    Raises
+    ------
+    StoreError
+        They are gone, and cannot be made again as they were.
+    EngineError
+        The memory cannot be used.
+    """
+    path = Path(os.path.realpath(folder / IMAGES))
+    areas.claim(path.parent)
+    with exclusive(path.parent / BUSY):
+        if path.exists() and known_digest(path) == described["sha256"]:
+            return
+        part = path.with_name(PART)
+        source = _taken_from_another(path, part, described) or _made_again(folder, part, described)
+        found = known_digest(part)
+        if found != described["sha256"]:
+            part.unlink()
+            raise StoreError(
+                f"the images of {folder}, {source}, are others than were prepared",
+                expected=f"the SHA-256 {described['sha256']}",
+                do="run `morphoscope prepare` again; image files may have changed",
+            )
+        part.replace(path)
+
+
+def _taken_from_another(path: Path, part: Path, described: dict[str, Any]) -> str:
+    """Copy the images from a worker that has them whole; from which, empty where none has."""
+    shape, dtype = _shape(described), np.dtype(described["dtype"])
+    n_bytes = len(npy_header(shape, dtype)) + shape[0] * row_bytes(shape, dtype)
+    for address in peers.others():
+        try:
+            if peers.ask(address, _size, path) != n_bytes:
+                continue
+            with part.open("wb") as handle:
+                for start in range(0, n_bytes, PIECE_BYTES):
+                    handle.write(peers.ask(address, read_piece, path, start, PIECE_BYTES))
+        except OSError:
+            # It left meanwhile; another one may have them.
+            continue
+        if known_digest(part) == described["sha256"]:
+            return f"taken from {address}"
+    return ""
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def read_piece(path: Path, start: int, length: int) -> bytes:
+    """Some bytes of a file; none where it is not here."""
+    try:
+        with path.open("rb") as handle:
+            handle.seek(start)
+            return handle.read(length)
+    except OSError:
+        return b""
+
+
+def _made_again(folder: Path, part: Path, described: dict[str, Any]) -> str:
+    """Prepare the images again, here and alone."""
+    say(f"{folder}: its images are in no memory any more, and are made again")
+    shape, dtype = _shape(described), np.dtype(described["dtype"])
+    settings = PrepareSettings.model_validate(described["preparation"])
+    file_locs = read_catalogue(folder / CATALOGUE).frame["file_loc"].to_list()
+    part.unlink(missing_ok=True)
+    allocate(part, shape, dtype)
+    for shard in plan(part, shape, file_locs, settings, look_at_sizes=False):
+        rejects = write_shard(shard).rejects
+        if rejects:
+            reason, detail = next(iter(rejects.values()))
+            raise StoreError(
+                f"the images of {folder} were in memory, and cannot be made again ({reason}: "
+                f"{detail})",
+                do="bring the image file back, or run `morphoscope prepare` again",
+            )
+    return "made again"
+
+
+def _shape(described: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(int(length) for length in described["shape"])
