@@ -202,8 +202,13 @@ def _prepare(job: Job) -> dict[str, Any]:
     )
 
 
-def _in_one_piece(work: Callable[[Job], dict[str, Any]]) -> Callable[[Job], dict[str, Any]]:
-    """Do a stage that does not fan out here, or on one worker of a cluster."""
+def _in_one_piece(
+    work: Callable[[Job], dict[str, Any]], together: Callable[[Recipe], int] = lambda _: 1
+) -> Callable[[Job], dict[str, Any]]:
+    """Do a stage that does not fan out here, or on one worker of a cluster.
+
+    ``together`` says how many workers must be there, for the one to ask the others.
+    """
 
     def done(job: Job) -> dict[str, Any]:
         engine = job.working_engine()
@@ -212,7 +217,9 @@ def _in_one_piece(work: Callable[[Job], dict[str, Any]]) -> Callable[[Job], dict
         alone = InlineEngine()
         former = None if job.former is None else job.former.absolute()
         there = replace(job, run=job.run.absolute(), engine=alone, former=former)
-        ((_, summary),) = engine.map(functools.partial(_alone, work), [there])
+        ((_, summary),) = engine.map(
+            functools.partial(_alone, work), [there], together=together(job.recipe)
+        )
         return summary
 
     return done
@@ -224,10 +231,20 @@ def _alone(work: Callable[[Job], dict[str, Any]], job: Job) -> dict[str, Any]:
         return work(job)
 
 
+def _workers_of_training(recipe: Recipe) -> int:
+    """Among how many workers the processes of a training are shared."""
+    own = recipe.engine.stages.get("train")
+    if not recipe.engine.clustered or own is None or not own.workers:
+        return 1
+    return min(own.workers, recipe.train.processes)
+
+
 def _train(job: Job) -> dict[str, Any]:
     from morphoscope.train import train
+    from morphoscope.train.on_workers import WorkerLauncher
 
     recipe = job.recipe
+    workers = _workers_of_training(recipe)
     # Idle workers would take some per cent of the cores.
     job.working_engine().rest()
     return train(
@@ -238,6 +255,7 @@ def _train(job: Job) -> dict[str, Any]:
         seed=recipe.seed,
         out=job.folder("train"),
         former=job.former,
+        launcher=WorkerLauncher(workers) if workers > 1 else None,
     )
 
 
@@ -300,7 +318,7 @@ STAGES: dict[str, Stage] = {
             ("prepare",),
             ("train",),
             _train_settings,
-            _in_one_piece(_train),
+            _in_one_piece(_train, _workers_of_training),
             check=_check_train,
         ),
         Stage(

@@ -149,6 +149,7 @@ class DaskEngine:
         items: Iterable[Item],
         *,
         careful: Callable[[Item], Result] | None = None,
+        together: int = 1,
     ) -> Iterator[tuple[int, Result]]:
         """Apply ``function`` to every item and yield ``(index, result)`` as they are ready."""
         mapped = _Mapped(function, careful, iter(enumerate(items)))
@@ -157,7 +158,7 @@ class DaskEngine:
             if first is None:
                 return
             # One task wants one job, however many a stage may have.
-            most = len(items) if isinstance(items, Sized) else self.workers
+            most = max(together, len(items) if isinstance(items, Sized) else self.workers)
             cluster = self._running(most)
             self._submit(mapped, *first)
             try:

@@ -35,6 +35,7 @@ class InlineEngine:
         items: Iterable[Item],
         *,
         careful: Callable[[Item], Result] | None = None,
+        together: int = 1,
     ) -> Iterator[tuple[int, Result]]:
         """Apply ``function`` to every item, in order."""
         with self._activity.mapping(items):

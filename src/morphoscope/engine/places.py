@@ -52,6 +52,7 @@ class Engine(Protocol):
         items: Iterable[Item],
         *,
         careful: Callable[[Item], Result] | None = None,
+        together: int = 1,
     ) -> Iterator[tuple[int, Result]]:
         """Apply ``function`` to every item and yield ``(index, result)`` as they are ready.
 
@@ -64,6 +65,9 @@ class Engine(Protocol):
         careful
             Does the same to an item that ended its workers, as one poisoned image can; absent:
             such an item ends the run with an error.
+        together
+            Workers that must be there for one item, which asks the others itself; only with
+            ``clustered``.
         """
 
     def rest(self) -> None:

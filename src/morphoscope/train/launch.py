@@ -27,7 +27,15 @@ from morphoscope.train.members import Task
 from morphoscope.train.plan import require_parts
 from morphoscope.train.rank import DONE, FAILED, LEFT, Assignment
 
-__all__ = ["Launcher", "LocalLauncher", "Running", "launch"]
+__all__ = [
+    "Launcher",
+    "LocalLauncher",
+    "Running",
+    "end_of",
+    "launch",
+    "start_process",
+    "threads_each",
+]
 
 # Starts in a row after which the checkpoint was no further.
 RESTARTS = 3
@@ -75,18 +83,9 @@ class LocalLauncher:
             "threads": threads_each(assignment.task.settings.threads, assignment.world),
             "timeout_s": self.timeout_s,
         }
-        # A session of its own: Ctrl-C is for the process that started it, which asks it to leave.
-        process = subprocess.Popen(
-            [sys.executable, "-c", CHILD],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            env=_environment(),
-            start_new_session=True,
-        )
-        assert process.stdin is not None
-        with suppress(BrokenPipeError), process.stdin as channel:
-            channel.write(assignment.model_copy(update=own).model_dump_json().encode())
-        return _Process(process)
+        # What the processes tell each other stays on this machine.
+        network = "lo" if sys.platform == "linux" else ""
+        return _Process(start_process(assignment.model_copy(update=own), network))
 
 
 class _Process:
@@ -94,16 +93,45 @@ class _Process:
         self.process = process
 
     def ended(self) -> str:
-        code = self.process.poll()
-        if code is None:
-            return ""
-        if code < 0:
-            return f"was killed by {signal.Signals(-code).name}"
-        return f"ended with exit code {code}"
+        return end_of(self.process)
 
     def end(self) -> None:
         self.process.kill()
         self.process.wait()
+
+
+def start_process(assignment: Assignment, network: str) -> subprocess.Popen[bytes]:
+    """Start a fresh interpreter that does its part of a training.
+
+    Parameters
+    ----------
+    assignment
+        What it is told.
+    network
+        Name of the interface by which it reaches the others; empty: torch chooses.
+    """
+    # A session of its own: Ctrl-C is for the process that started it, which asks it to leave.
+    process = subprocess.Popen(
+        [sys.executable, "-c", CHILD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        env=_environment(network),
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    with suppress(BrokenPipeError), process.stdin as channel:
+        channel.write(assignment.model_dump_json().encode())
+    return process
+
+
+def end_of(process: subprocess.Popen[bytes]) -> str:
+    """How a process ended, in words; empty while it is at work."""
+    code = process.poll()
+    if code is None:
+        return ""
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"
 
 
 def threads_each(threads: int, processes: int) -> int:
@@ -216,11 +244,11 @@ def _require_devices(task: Task) -> None:
         )
 
 
-def _environment() -> dict[str, str]:
-    """Where the package lies, and that what the processes tell each other stays on this machine."""
+def _environment(network: str) -> dict[str, str]:
+    """Where the package lies, and which network the processes use."""
     places = [str(Path(morphoscope.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
     own = {"PYTHONPATH": os.pathsep.join(filter(None, places))}
-    if sys.platform == "linux":
-        own["GLOO_SOCKET_IFNAME"] = "lo"
+    if network:
+        own["GLOO_SOCKET_IFNAME"] = network
     # A lost process is told of in words; torch adds a trace of its own.
     return {"TORCH_CPP_LOG_LEVEL": "ERROR", **os.environ, **own}
