@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,7 @@ __all__ = [
     "note",
     "open_images",
     "said_of",
+    "say_python",
     "say_where",
     "stand_still_once",
 ]
@@ -60,6 +62,11 @@ def open_images(store: Path) -> tuple[str, str]:
     open_store(store)
     time.sleep(1)
     return os.environ["SLURMD_NODENAME"], file_digest(store / "images.npy")
+
+
+def say_python(number: int) -> str:
+    """Which Python runs this."""
+    return sys.executable
 
 
 def stand_still_once(errand: Errand) -> str:

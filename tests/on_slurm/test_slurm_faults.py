@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
+from containers import INSIDE, binds, make_root
 from engine import tasks
 from engine.tasks import Errand
 from morphoscope.engine import open_engine
@@ -92,6 +94,21 @@ def test_work_is_shared_among_nodes_and_jobs_end(slurm: Slurm, tmp_path: Path) -
     until(lambda: not jobs(), 20, "end of the jobs")
     assert {event["worker"].split(":")[0] for event in events(tmp_path, "done")} == {"n1", "n2"}
     assert {event["stage"] for event in read_activity(tmp_path)} == {"prepare"}
+
+
+def test_workers_in_containers(slurm: Slurm, tmp_path: Path) -> None:
+    if shutil.which("bwrap") is None:
+        pytest.skip("bubblewrap is not installed")
+    contained = settings(
+        container="bubblewrap",
+        image=str(make_root(tmp_path / "root")),
+        python=INSIDE,
+        binds=[*binds(), f"{TESTS}:{TESTS}:ro"],
+    )
+    with open_engine(contained, folder=tmp_path, watched=[tmp_path]) as engine:
+        assert dict(engine.map(tasks.digest, errands(tmp_path))) == expected(tmp_path)
+        assert {program for _, program in engine.map(tasks.say_python, range(4))} == {INSIDE}
+    until(lambda: not jobs(), 20, "end of the jobs")
 
 
 def test_a_killed_worker(slurm: Slurm, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from morphoscope import __version__
 
 # Imported for the commands that they add, in the order in which help shows them.
 from morphoscope.cli import recipes, images, renewal, servers, desks, workflows, lists  # isort: skip
-from morphoscope.cli.app import app
+from morphoscope.cli.app import app, spoken
 from morphoscope.errors import MorphoscopeError
 
 __all__ = [
@@ -51,6 +51,7 @@ def _options(
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line: exit 0 if all went well, 2 for misuse, 1 for failure."""
     words = sys.argv[1:] if arguments is None else arguments
+    spoken[:] = words
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:

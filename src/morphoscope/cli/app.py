@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    from morphoscope.recipe import Recipe
+    from morphoscope.recipe import EngineSettings, Recipe
 
-__all__ = ["app", "load", "misuse", "show_summary"]
+__all__ = ["app", "enter_container", "load", "misuse", "show_summary", "spoken"]
 
 app = typer.Typer(
     name="morphoscope",
@@ -21,6 +21,16 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
+
+# The words of the command at work, without `morphoscope`.
+spoken: list[str] = []
+
+
+def enter_container(settings: EngineSettings, *paths: str | Path | None) -> None:
+    """Run the command again in a container, if the settings name one; see the paths there."""
+    from morphoscope.engine.containers import enter
+
+    enter(settings, spoken, [Path(path) for path in paths if path])
 
 
 def load(
@@ -39,7 +49,9 @@ def load(
         path = str(Path(data).expanduser().absolute())
         changes = [*changes, f"acquire.data={json.dumps(path)}"]
     loaded = load_recipe(recipe, changes, profile=profile, kind=engine)
-    return loaded, out or Path("runs") / loaded.name
+    folder = out or Path("runs") / loaded.name
+    enter_container(loaded.engine, recipe.parent, profile, loaded.acquire.data, folder)
+    return loaded, folder
 
 
 def show_summary(summary: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from morphoscope.cli.app import app, show_summary
+from morphoscope.cli.app import app, enter_container, show_summary
 from morphoscope.cli.options import (
     AnewOption,
     EngineOption,
@@ -27,13 +27,20 @@ if TYPE_CHECKING:
 
 
 def _opened(
-    stage: str, images: str, out: Path, engine: str, profile: Path | None, workers: int
+    stage: str,
+    images: str,
+    out: Path,
+    engine: str,
+    profile: Path | None,
+    workers: int,
+    bundle: str = "",
 ) -> AbstractContextManager[Engine]:
     from morphoscope.engine import open_engine
     from morphoscope.recipe import load_engine
 
     given = {"workers": workers} if workers else {}
     settings = load_engine(profile, engine, **given)
+    enter_container(settings, images, out, profile, bundle)
     named = Path(images).expanduser().absolute()
     # A pattern, or a part of a file, is told by who reads it.
     watched = [named] if named.exists() else []
@@ -70,7 +77,7 @@ def predict(
     """Classify images with a model; one row for every image, resumable."""
     from morphoscope.predict import predict as predict_images
 
-    with _opened("predict", images, out, engine, profile, workers) as place:
+    with _opened("predict", images, out, engine, profile, workers, bundle) as place:
         summary = predict_images(
             bundle,
             images,

@@ -111,7 +111,7 @@ def simulate(
     from morphoscope.simulate.folder import simulate_folder
 
     given = [] if n is None else [f"simulate.n={n}"]
-    loaded, _ = load(recipe, "", [*changes, *given], None, engine, profile)
+    loaded, _ = load(recipe, "", [*changes, *given], out, engine, profile)
     folder = out or Path("simulated") / loaded.name
     folder.mkdir(parents=True, exist_ok=True)
     with open_engine(loaded.engine, stage="acquire", watched=[folder]) as place:

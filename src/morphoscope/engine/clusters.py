@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from morphoscope.engine.activity import Activity
@@ -59,8 +61,10 @@ class Cluster(Protocol):
         """Give all back."""
 
 
-def start(settings: EngineSettings, workers: int, activity: Activity) -> Cluster:
-    """Start workers, or join those that run.
+def start(
+    settings: EngineSettings, workers: int, activity: Activity, seen: Sequence[Path] = ()
+) -> Cluster:
+    """Start workers, or join those that run; in containers they must see some folders.
 
     Raises
     ------
@@ -83,4 +87,4 @@ def start(settings: EngineSettings, workers: int, activity: Activity) -> Cluster
         return PodWorkers(settings, workers)
     from morphoscope.engine.queues import QueuedWorkers
 
-    return QueuedWorkers(settings, workers, activity)
+    return QueuedWorkers(settings, workers, activity, seen)

@@ -131,7 +131,7 @@ class DaskEngine:
             if self._own.clustered and items is not None:
                 n = min(n, items)
             self._most = n
-            self._cluster = start(self._own, n, self._activity)
+            self._cluster = start(self._own, n, self._activity, self._watched)
         elif self._own.kind in CLUSTERS and items is not None:
             wanted = min(self.workers, items)
             self._most = max(self._most, wanted)

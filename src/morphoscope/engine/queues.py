@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import math
+import shlex
 import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from morphoscope.engine.activity import Activity
+from morphoscope.engine.containers import python_inside
 from morphoscope.engine.dask_client import ConnectedWorkers, configure
 from morphoscope.engine.places import CORES
 from morphoscope.engine.work import DEADLINE
@@ -50,6 +53,8 @@ class QueuedWorkers(ConnectedWorkers):
         How many.
     activity
         Its folder takes the logs of the jobs.
+    seen
+        Files and folders that workers in containers must see.
 
     Raises
     ------
@@ -59,7 +64,13 @@ class QueuedWorkers(ConnectedWorkers):
         The batch system is not there, or refuses the jobs.
     """
 
-    def __init__(self, settings: EngineSettings, workers: int, activity: Activity) -> None:
+    def __init__(
+        self,
+        settings: EngineSettings,
+        workers: int,
+        activity: Activity,
+        seen: Sequence[Path] = (),
+    ) -> None:
         from distributed import Client, Security
 
         self._settings, self._wanted, self._activity = settings, workers, activity
@@ -87,7 +98,7 @@ class QueuedWorkers(ConnectedWorkers):
             shared_temp_directory=self.logs,
             scheduler_options={"dashboard_address": "127.0.0.1:0"},
             silence_logs=logging.CRITICAL,
-            **job_settings(settings, folder),
+            **job_settings(settings, folder, seen),
         )
         self._cluster.scheduler.add_plugin(_arrivals(self._arrived))
         self.client = Client(self._cluster)
@@ -211,7 +222,7 @@ class QueuedWorkers(ConnectedWorkers):
                 key.close()
 
 
-def job_settings(settings: EngineSettings, logs: Path) -> dict[str, Any]:
+def job_settings(settings: EngineSettings, logs: Path, seen: Sequence[Path] = ()) -> dict[str, Any]:
     """What dask-jobqueue is told of a job.
 
     Parameters
@@ -219,8 +230,14 @@ def job_settings(settings: EngineSettings, logs: Path) -> dict[str, Any]:
     settings
         Of the engine, with the resources of the stage.
     logs
-        Folder for what a job says.
+        Folder for what a job says; there the keys of its connection lie too.
+    seen
+        Files and folders that a worker in a container must see.
     """
+    python = settings.python
+    if settings.container:
+        scratch = [Path(settings.scratch)] if settings.scratch else []
+        python = shlex.join(python_inside(settings, [Path.cwd(), logs, *scratch, *seen]))
     cores, memory = settings.cores or 1, settings.memory or MEMORY
     # HTCondor has no time limit unless a site sets one.
     walltime = settings.walltime or ("" if settings.kind == "htcondor" else WALLTIME)
@@ -239,7 +256,7 @@ def job_settings(settings: EngineSettings, logs: Path) -> dict[str, Any]:
         "log_directory": str(logs),
         "local_directory": settings.scratch or None,
         "interface": settings.interface or None,
-        "python": settings.python or None,
+        "python": python or None,
     }
     if settings.kind == "htcondor":
         told |= {"disk": "1GB", "job_extra_directives": dict(_pairs(settings))}

@@ -104,8 +104,25 @@ class EngineSettings(Resources):
     prologue: list[str] = Field(
         [], description="Lines of shell before a worker starts, as `module load cuda`."
     )
-    python: str = Field("", description="Python of the workers; empty: the one that runs this.")
-    image: str = Field("", description="Container image of the pods.")
+    python: str = Field(
+        "",
+        description="Python of the workers; empty: the one that runs this, or "
+        "python3 in a container.",
+    )
+    container: Literal["", "apptainer", "podman", "bubblewrap"] = Field(
+        "",
+        description="Program that runs the work in a container: the workers of a batch system, or "
+        "the whole command on one machine; empty: none.",
+    )
+    image: str = Field("", description="Image of that container, or of the pods.")
+    binds: list[str] = Field(
+        [],
+        description="Further paths that the container sees, as `/data` or `/data:/inside:ro`; "
+        "those of the run and its data are seen anyway.",
+    )
+    container_options: list[str] = Field(
+        [], description="Further options of that program, as `--cleanenv`."
+    )
     scratch: str = Field("", description="Folder of a worker's own files, on its node.")
     interface: str = Field("", description="Network interface that nodes reach each other by.")
     start_s: float = Field(
@@ -138,6 +155,13 @@ class EngineSettings(Resources):
             raise ValueError("engine.address is set where engine.kind is 'address', and only there")
         if self.kind == "kubernetes" and not self.image:
             raise ValueError("engine.image must be set where engine.kind is 'kubernetes'")
+        if self.container and not self.image:
+            raise ValueError("engine.image must be set where engine.container is")
+        if self.container and self.kind in ("kubernetes", "address"):
+            raise ValueError(
+                f"engine.container cannot be set where engine.kind is {self.kind!r}: whoever "
+                "starts those workers says where they run"
+            )
         self._require_one_kind_of_worker()
         return self
 
