@@ -26,7 +26,7 @@ tests-here: $(VENV)/.test
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not thorough" --ignore tests/on_slurm
 
 tests-on-slurm: $(VENV)/.test
-	$(BIN)/python -m pytest tests/on_slurm
+	$(BIN)/python -m pytest -m "not thorough" tests/on_slurm
 
 # What takes long and says little that the others do not.
 test-thorough: $(VENV)/.test

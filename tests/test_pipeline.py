@@ -24,7 +24,7 @@ RECIPE = """
 name = "tiny"
 seed = 3
 [simulate]
-n = 120
+n = 90
 size = 48
 [split]
 validation = 0.25
@@ -37,7 +37,7 @@ epochs = 2
 batch_size = 16
 members = 2
 checkpoint_s = 0.0
-orientations = 4
+orientations = 1
 [evaluate]
 bootstrap = 100
 gallery = 4
@@ -79,7 +79,7 @@ def test_no_galaxy_is_lost_on_the_way(finished: Path) -> None:
     prepared = pl.read_parquet(finished / "prepare" / "catalogue.parquet")
     rejected = pl.read_parquet(finished / "prepare" / "rejects.parquet")
     cleaned = pl.read_parquet(finished / "clean" / "rejects.parquet")
-    assert prepared.height + rejected.height + cleaned.height == 120
+    assert prepared.height + rejected.height + cleaned.height == 90
     assert np.load(finished / "prepare" / "images.npy").shape == (prepared.height, 3, 32, 32)
 
 

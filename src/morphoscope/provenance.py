@@ -32,6 +32,7 @@ __all__ = [
     "files_digest",
     "files_within",
     "known_digest",
+    "package_digest",
     "read_record",
     "settings_digest",
     "versions",
@@ -207,6 +208,16 @@ def code_digest(modules: Iterable[str]) -> str:
         seen.add(path)
         pending.extend(_imports(path))
     lines = [f"{p.relative_to(PACKAGE).as_posix()} {_syntax_digest(p)}" for p in sorted(seen)]
+    return _digest("\n".join(lines).encode())
+
+
+@functools.cache
+def package_digest() -> str:
+    """Digest of all source files of this package as this process found them, byte for byte."""
+    files = [path for path in files_within(PACKAGE) if path.suffix != ".pyc"]
+    lines = [
+        f"{path.relative_to(PACKAGE).as_posix()} {file_digest(path)}" for path in sorted(files)
+    ]
     return _digest("\n".join(lines).encode())
 
 

@@ -25,7 +25,7 @@ from morphoscope.engine import open_engine
 from morphoscope.engine.activity import read_activity
 from morphoscope.errors import EngineError
 from morphoscope.recipe import EngineSettings
-from slurm import Slurm, jobs, jobs_on, until, with_pid
+from slurm import Slurm, jobs, jobs_on, said, until, with_pid
 
 # A busy machine takes its time to start jobs.
 pytestmark = pytest.mark.timeout(900)
@@ -229,6 +229,19 @@ def test_near_its_time_limit_a_job_gives_way_to_the_next(slurm: Slurm, tmp_path:
         assert dict(engine.map(tasks.digest, errands(tmp_path, 80))) == expected(tmp_path, 80)
     assert "out of time" in {event["why"] for event in events(tmp_path, "again")}
     assert len(list(tmp_path.glob("job-*"))) > 2
+
+
+@pytest.mark.thorough
+def test_slurm_ends_jobs_at_their_time_limit(slurm: Slurm, tmp_path: Path) -> None:
+    # They know of no deadline, so that it is Slurm that ends them, after a minute or two.
+    brief = settings(
+        walltime="0:01:00", prologue=[*settings().prologue, "unset MORPHOSCOPE_DEADLINE"]
+    )
+    with open_engine(brief, folder=tmp_path) as engine:
+        assert dict(engine.map(tasks.digest, errands(tmp_path, 1200))) == expected(tmp_path, 1200)
+    ended = said("sacct", "-n") or (slurm.folder / "slurmctld.log").read_text()
+    assert "Time limit exhausted" in ended
+    assert len({event["worker"] for event in events(tmp_path, "done")}) > 2
 
 
 def test_jobs_that_cannot_start_are_told(slurm: Slurm, tmp_path: Path) -> None:

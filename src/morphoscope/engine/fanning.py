@@ -16,6 +16,7 @@ from morphoscope.engine.places import Item, Result, cores
 from morphoscope.engine.work import OUT_OF_TIME, Done, Tried, attempt
 from morphoscope.errors import EngineError
 from morphoscope.progress import say
+from morphoscope.provenance import package_digest
 from morphoscope.recipe import EngineSettings
 from morphoscope.recipe.engine import CLUSTERS
 
@@ -198,7 +199,9 @@ class DaskEngine:
         careful = index in mapped.careful_now and mapped.careful is not None
         function = mapped.careful if careful else mapped.function
         limit_s = 0.0 if careful else self._own.task_s
-        tried = Tried(self._watched, self._own.away_s, limit_s)
+        # Workers of this machine run what this process does.
+        code = package_digest() if self.clustered else ""
+        tried = Tried(self._watched, self._own.away_s, limit_s, code)
         future = self.client.submit(attempt, function, item, tried, pure=False)
         mapped.running[future] = index, item
         future.add_done_callback(functools.partial(_fetch, mapped.back))

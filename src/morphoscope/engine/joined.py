@@ -6,18 +6,11 @@ from contextlib import suppress
 
 from morphoscope.engine.dask_client import ConnectedWorkers, configure
 from morphoscope.errors import EngineError
-from morphoscope.provenance import code_digest
+from morphoscope.provenance import package_digest
 
 __all__ = ["JoinedWorkers"]
 
 CONNECT_S = 10
-# All that a worker may run.
-PARTS = ("stages", "predict", "measure", "search", "comparison")
-
-
-def running_code() -> str:
-    """Digest of the code of this package as this process has it."""
-    return code_digest(PARTS)
 
 
 class JoinedWorkers(ConnectedWorkers):
@@ -60,13 +53,13 @@ class JoinedWorkers(ConnectedWorkers):
                 do=f"start some: `dask worker {address} --nthreads 1`",
             )
         try:
-            found = self.client.run(running_code)
+            found = self.client.run(package_digest)
         except Exception as error:
             raise EngineError(
                 f"the workers of {address} cannot run this package ({error})",
                 do="install the same morphoscope where they run",
             ) from error
-        others = [worker for worker, digest in found.items() if digest != running_code()]
+        others = [worker for worker, digest in found.items() if digest != package_digest()]
         if others:
             raise EngineError(
                 f"{len(others)} of {len(found)} workers of {address} run other code, "

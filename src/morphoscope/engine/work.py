@@ -20,8 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from morphoscope import __version__
 from morphoscope.engine.activity import here
 from morphoscope.errors import DiskSpaceError
+from morphoscope.provenance import package_digest
 
 __all__ = [
     "blames_worker",
@@ -64,11 +66,14 @@ class Tried:
         Longest wait for them (s).
     limit_s
         Longest time of the task (s); 0: any.
+    code
+        Digest of this package as whoever asks has it; empty: any will do.
     """
 
     watched: tuple[Path, ...] = ()
     away_s: float = 0.0
     limit_s: float = 0.0
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,8 @@ def attempt(function: Callable[[Any], Any], item: Any, tried: Tried) -> Done:
     def done(result: Any = None, trouble: str = "", error: BaseException | None = None) -> Done:
         return Done(result, trouble, error, here(), _address(), began, time.time() - began)
 
+    if tried.code and tried.code != package_digest():
+        return done(trouble=f"it runs another version of this package ({__version__})")
     if began >= deadline():
         _leave()
         return done(trouble=OUT_OF_TIME)

@@ -8,7 +8,11 @@ Whichever it is, their SHA-256 must be that of ``store.json``.
 
 from __future__ import annotations
 
+import contextvars
+import hashlib
 import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -114,35 +118,56 @@ def bring(folder: Path, described: dict[str, Any]) -> None:
         if path.exists() and known_digest(path) == described["sha256"]:
             return
         part = path.with_name(PART)
-        source = _taken_from_another(path, part, described) or _made_again(folder, part, described)
-        found = known_digest(part)
-        if found != described["sha256"]:
-            part.unlink()
-            raise StoreError(
-                f"the images of {folder}, {source}, are others than were prepared",
-                expected=f"the SHA-256 {described['sha256']}",
-                do="run `morphoscope prepare` again; image files may have changed",
-            )
+        if not _is_taken(path, part, described):
+            _make_again(folder, part, described)
+            if known_digest(part) != described["sha256"]:
+                part.unlink()
+                raise StoreError(
+                    f"the images of {folder}, made again, are others than were prepared",
+                    expected=f"the SHA-256 {described['sha256']}",
+                    do="run `morphoscope prepare` again; image files may have changed",
+                )
         part.replace(path)
 
 
-def _taken_from_another(path: Path, part: Path, described: dict[str, Any]) -> str:
-    """Copy the images from a worker that has them whole; from which, empty where none has."""
+def _is_taken(path: Path, part: Path, described: dict[str, Any]) -> bool:
+    """Whether a worker has the images whole, and they came from there as they were prepared."""
     shape, dtype = _shape(described), np.dtype(described["dtype"])
     n_bytes = len(npy_header(shape, dtype)) + shape[0] * row_bytes(shape, dtype)
     for address in peers.others():
         try:
             if peers.ask(address, _size, path) != n_bytes:
                 continue
+            digest = hashlib.sha256()
             with part.open("wb") as handle:
-                for start in range(0, n_bytes, PIECE_BYTES):
-                    handle.write(peers.ask(address, read_piece, path, start, PIECE_BYTES))
+                for piece in _pieces(address, path, n_bytes):
+                    handle.write(piece)
+                    digest.update(piece)
         except OSError:
             # It left meanwhile; another one may have them.
             continue
-        if known_digest(part) == described["sha256"]:
-            return f"taken from {address}"
-    return ""
+        if digest.hexdigest() == described["sha256"]:
+            return True
+    return False
+
+
+def _pieces(address: str, path: Path, n_bytes: int) -> Iterator[bytes]:
+    """A file of another worker; its next piece is on its way while one is at work."""
+    # Which worker this is, a new thread would not know.
+    context = contextvars.copy_context()
+    with ThreadPoolExecutor(1) as pool:
+
+        def ask(start: int) -> Future[Any]:
+            return pool.submit(
+                context.run, peers.ask, address, read_piece, path, start, PIECE_BYTES
+            )
+
+        ahead = ask(0)
+        for start in range(PIECE_BYTES, n_bytes + PIECE_BYTES, PIECE_BYTES):
+            piece = ahead.result()
+            if start < n_bytes:
+                ahead = ask(start)
+            yield piece
 
 
 def _size(path: Path) -> int:
@@ -162,7 +187,7 @@ def read_piece(path: Path, start: int, length: int) -> bytes:
         return b""
 
 
-def _made_again(folder: Path, part: Path, described: dict[str, Any]) -> str:
+def _make_again(folder: Path, part: Path, described: dict[str, Any]) -> None:
     """Prepare the images again, here and alone."""
     say(f"{folder}: its images are in no memory any more, and are made again")
     shape, dtype = _shape(described), np.dtype(described["dtype"])
@@ -179,7 +204,6 @@ def _made_again(folder: Path, part: Path, described: dict[str, Any]) -> str:
                 f"{detail})",
                 do="bring the image file back, or run `morphoscope prepare` again",
             )
-    return "made again"
 
 
 def _shape(described: dict[str, Any]) -> tuple[int, ...]:
