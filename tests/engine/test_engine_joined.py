@@ -52,8 +52,9 @@ def scheduler(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
 
 
 @contextmanager
-def worker(address: str, folder: Path) -> Iterator[None]:
-    words = ("distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard")
+def worker(address: str, folder: Path, threads: int = 1) -> Iterator[None]:
+    own = ("--nthreads", str(threads), "--no-dashboard")
+    words = ("distributed.cli.dask_worker", address, *own)
     with process(*words, log=folder / "worker.log"):
         yield
 
@@ -98,3 +99,13 @@ def test_nothing_answers(tmp_path: Path) -> None:
             pytest.raises(EngineError, match=f"{said}.*dask scheduler"),
         ):
             list(engine.map(len, ["a"]))
+
+
+def test_a_worker_that_does_several_tasks_at_once_is_told(tmp_path: Path) -> None:
+    with (
+        scheduler(tmp_path) as (_, address),
+        worker(address, tmp_path, threads=2),
+        pytest.raises(EngineError, match=r"does 2 tasks at once; .*--nthreads 1"),
+        open_engine(EngineSettings(kind="address", address=address)) as engine,
+    ):
+        list(engine.map(tasks.digest, [Errand(0, tmp_path)]))

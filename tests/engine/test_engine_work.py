@@ -175,3 +175,12 @@ def test_what_never_gets_on_is_given_up_in_the_end(
         pytest.raises(EngineError, match="given to 2 jobs, and none had the time"),
     ):
         list(engine.map(len, ["a"]))
+
+
+def test_what_another_process_has_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    with (
+        exclusive(tmp_path / "lock"),
+        pytest.raises(EngineError, match=r"another process has had .*lock for 0.1 s"),
+        exclusive(tmp_path / "lock", 0.1),
+    ):
+        pass

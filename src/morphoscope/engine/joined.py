@@ -19,7 +19,8 @@ class JoinedWorkers(ConnectedWorkers):
     Raises
     ------
     EngineError
-        Nothing answers at the address, there are no workers, or they run other code.
+        Nothing answers at the address, there are no workers, they do several tasks at once, or
+        they run other code.
     """
 
     def __init__(self, address: str, patience_s: float) -> None:
@@ -36,7 +37,7 @@ class JoinedWorkers(ConnectedWorkers):
                 do="start one with `dask scheduler`, and workers with `dask worker ADDRESS`",
             ) from error
         try:
-            self._require_own_code(address)
+            self._require_fit(address)
         except BaseException:
             self.close()
             raise
@@ -44,13 +45,21 @@ class JoinedWorkers(ConnectedWorkers):
     def avoid(self, worker: str, address: str) -> None:
         """Nothing: whoever started the worker sees to it; another try may go elsewhere."""
 
-    def _require_own_code(self, address: str) -> None:
+    def _require_fit(self, address: str) -> None:
         with suppress(TimeoutError):
             self.client.wait_for_workers(1, timeout=CONNECT_S)
         if not self.addresses():
             raise EngineError(
                 f"the scheduler at {address} has no workers",
                 do=f"start some: `dask worker {address} --nthreads 1`",
+            )
+        several = {at: n for at, n in self.client.nthreads().items() if n > 1}
+        if several:
+            worker, n = next(iter(several.items()))
+            raise EngineError(
+                f"the worker {worker} of {address} does {n} tasks at once",
+                expected="one, which may use all cores of its worker",
+                do=f"start it with `dask worker {address} --nthreads 1`",
             )
         try:
             found = self.client.run(package_digest)

@@ -22,7 +22,7 @@ from typing import Any
 
 from morphoscope import __version__
 from morphoscope.engine.activity import here
-from morphoscope.errors import DiskSpaceError
+from morphoscope.errors import DiskSpaceError, EngineError
 from morphoscope.provenance import package_digest
 
 __all__ = [
@@ -45,6 +45,8 @@ AWAY = (
     *(errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH),
 )
 LOOK_S = 1.0
+# So long what another process has is waited for; the first wait, each next one twice as long.
+GIVEN_UP_S, FIRST_PAUSE_S = 900.0, 0.01
 # So long a worker that takes no more tasks stays, for its last result to be fetched.
 LEAVE_S = 2.0
 OUT_OF_TIME = "out of time"
@@ -104,11 +106,30 @@ class Done:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Wait until no other process has the lock file, as a worker that was given up too early."""
+def exclusive(path: Path, wait_s: float = GIVEN_UP_S) -> Iterator[None]:
+    """Wait until no other process has the lock file, as a worker that was given up too early.
+
+    Raises
+    ------
+    EngineError
+        Another one still has it after ``wait_s``.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    end, pause_s = time.monotonic() + wait_s, FIRST_PAUSE_S
     with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > end:
+                    raise EngineError(
+                        f"another process has had {path} for {wait_s:g} s",
+                        expected="that a worker which was given up ends",
+                        do="end its job or process, then call the same command again",
+                    ) from error
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, LOOK_S)
         yield
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextvars
 import hashlib
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -114,7 +115,7 @@ def bring(folder: Path, described: dict[str, Any]) -> None:
     """
     path = Path(os.path.realpath(folder / IMAGES))
     areas.claim(path.parent)
-    with exclusive(path.parent / BUSY):
+    with exclusive(path.parent / BUSY, math.inf):
         if path.exists() and known_digest(path) == described["sha256"]:
             return
         part = path.with_name(PART)

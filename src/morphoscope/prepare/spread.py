@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -62,7 +63,7 @@ def _place(shard: Shard) -> Shard:
     areas.claim(shard.path.parent)
     parts = shard.path.with_name(PARTS)
     end = len(npy_header(shard.shape, shard.dtype)) + shard.shape[0] * shard.row_bytes
-    with exclusive(shard.path.parent / BUSY), parts.open("ab") as handle:
+    with exclusive(shard.path.parent / BUSY, math.inf), parts.open("ab") as handle:
         # Memory is only taken for what is written.
         if handle.tell() != end:
             handle.truncate(end)
@@ -84,7 +85,7 @@ def gather_whole(gathering: Gathering) -> str:
             continue
         if not _is_taken(here, kept, memories.get(kept.memory, "")):
             _make_again(here, kept)
-    with exclusive(path.parent / BUSY):
+    with exclusive(path.parent / BUSY, math.inf):
         close_gaps(first.path, first.shape, gathering.rows, first.dtype)
         with first.path.open("r+b") as handle:
             shape = (len(gathering.rows), *first.shape[1:])
