@@ -43,6 +43,7 @@ ORDER = [
     "label",
     "serve",
     "stages",
+    "stage_folders",
     "pipeline",
     "retraining",
     "search",

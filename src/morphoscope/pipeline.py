@@ -34,20 +34,19 @@ from morphoscope.errors import (
     TrainingError,
     WeightsError,
 )
-from morphoscope.prepare.in_memory import declared, give_back
+from morphoscope.prepare.in_memory import give_back
 from morphoscope.progress import say
 from morphoscope.provenance import (
-    RECORD,
     Fingerprint,
     StageRecord,
     code_digest,
-    content_digest,
     read_record,
     settings_digest,
     versions,
     write_record,
 )
 from morphoscope.recipe import Recipe
+from morphoscope.stage_folders import clear, move, outputs, require_own
 from morphoscope.stages import STAGES, Job, Stage
 
 __all__ = [
@@ -252,7 +251,7 @@ def run_if_needed(stage: Stage, job: Job, *, force: bool = False) -> StageRecord
     folder = job.folder(stage.name)
     former = folder.with_name(f".{folder.name}.former")
     if not former.exists():
-        _require_own(folder, stage.keeps)
+        require_own(folder, stage.keeps)
     fingerprint = _fingerprint(stage, job)
     if not force and _is_whole(former, fingerprint):
         _bring_back(former, folder, stage.keeps)
@@ -269,8 +268,8 @@ def run_if_needed(stage: Stage, job: Job, *, force: bool = False) -> StageRecord
             # One without its record is this very result, half moved when a kill came.
             if read_record(former) is not None:
                 shutil.rmtree(former, ignore_errors=True)
-            _move(folder, former, stage.keeps)
-        _clear(folder, stage.keeps)
+            move(folder, former, stage.keeps)
+        clear(folder, stage.keeps)
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     begun = StageRecord(
         stage.name, "running", fingerprint, started, summary={"anew": anew}, versions=versions()
@@ -290,7 +289,7 @@ def run_if_needed(stage: Stage, job: Job, *, force: bool = False) -> StageRecord
         begun,
         state="done",
         seconds=round(time.monotonic() - clock, 3),
-        outputs=_outputs(folder),
+        outputs=outputs(folder),
         summary=json.loads(json.dumps(summary)),
     )
     write_record(folder, done)
@@ -310,7 +309,7 @@ def _is_whole(former: Path, fingerprint: Fingerprint) -> bool:
     return (
         record is not None
         and record.fingerprint == fingerprint
-        and record.outputs == _outputs(former)
+        and record.outputs == outputs(former)
     )
 
 
@@ -323,8 +322,8 @@ def _usable(former: Path, fingerprint: Fingerprint) -> Path | None:
 
 
 def _bring_back(former: Path, folder: Path, keeps: tuple[str, ...]) -> None:
-    _clear(folder, keeps)
-    _move(former, folder)
+    clear(folder, keeps)
+    move(former, folder)
     former.rmdir()
 
 
@@ -341,7 +340,7 @@ def _status(stage: Stage, job: Job) -> StageStatus:
         return StageStatus(stage.name, "out of date", ", ".join(differences), record)
     if record.state != "done":
         return StageStatus(stage.name, "cut off", "it was cut off and can go on", record)
-    if record.outputs != _outputs(folder):
+    if record.outputs != outputs(folder):
         return StageStatus(stage.name, "out of date", "its outputs were changed or lost", record)
     return StageStatus(stage.name, "up to date", "", record)
 
@@ -358,45 +357,3 @@ def _fingerprint(stage: Stage, job: Job) -> Fingerprint:
         inputs=inputs,
         code=code_digest(stage.modules),
     )
-
-
-def _outputs(folder: Path) -> dict[str, str]:
-    entries = sorted(p for p in folder.iterdir() if p.name != RECORD and p.name[0] != ".")
-    return {entry.name: declared(entry) or content_digest([entry]) for entry in entries}
-
-
-def _require_own(folder: Path, keeps: tuple[str, ...]) -> None:
-    """Refuse to work, and to clear, where somebody else's files lie."""
-    if not folder.exists() or (folder / RECORD).exists():
-        return
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else [folder.name]
-    if any(not name.startswith(".") and name not in keeps for name in names):
-        raise StageError(
-            f"{folder} is there already and was not made by morphoscope",
-            expected="a run folder, or one in which no folder has the name of a stage",
-            do="name another --out",
-        )
-
-
-def _move(folder: Path, place: Path, keeps: tuple[str, ...] = ()) -> None:
-    """Move a result, its record last, so that what is half moved is not taken for whole."""
-    place.mkdir(parents=True, exist_ok=True)
-    for entry in _record_last(folder):
-        if entry.name not in keeps:
-            entry.rename(place / entry.name)
-
-
-def _record_last(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir(), key=lambda entry: entry.name == RECORD)
-
-
-def _clear(folder: Path, keeps: tuple[str, ...]) -> None:
-    if not folder.exists():
-        return
-    for entry in _record_last(folder):
-        if entry.name in keeps:
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from morphoscope.pipeline import run_stage
 from morphoscope.provenance import content_digest
+from morphoscope.recipe import load_recipe
 from slurm import Slurm, jobs, jobs_on, until, with_pid
 
 # A busy machine takes its time to start jobs.
@@ -51,11 +53,6 @@ workers = 2
 STAGES = ("acquire", "clean", "split", "prepare", "train")
 
 
-def command(name: str, recipe: Path, run: Path, *words: str) -> list[str]:
-    own = [str(recipe), "--out", str(run), *words]
-    return [sys.executable, "-m", "morphoscope", name, *own]
-
-
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
@@ -68,7 +65,7 @@ def expected(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Digest of the model that two processes of this machine make."""
     run = tmp_path_factory.mktemp("here") / "run"
     for name in STAGES:
-        subprocess.run(command(name, recipe, run), check=True)
+        run_stage(load_recipe(recipe), run, name)
     return content_digest([run / "train/model"])
 
 
@@ -101,7 +98,8 @@ def test_processes_on_two_nodes_train_as_those_of_one(
 
     thread = threading.Thread(target=disturb)
     thread.start()
-    words = command("run", recipe, run, "--engine", "slurm")
+    own = ["run", str(recipe), "--out", str(run), "--engine", "slurm"]
+    words = [sys.executable, "-m", "morphoscope", *own]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
     until(lambda: (run / "train/model").exists() or process.poll() is not None, 600, "model")
     thread.join()
