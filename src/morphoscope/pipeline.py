@@ -45,7 +45,7 @@ from morphoscope.provenance import (
     versions,
     write_record,
 )
-from morphoscope.recipe import Recipe
+from morphoscope.recipe import Recipe, named_paths
 from morphoscope.stage_folders import clear, move, outputs, require_own
 from morphoscope.stages import STAGES, Job, Stage
 
@@ -199,7 +199,8 @@ def opened(recipe: Recipe, run: Path, *, alone: bool = False) -> Iterator[Job]:
         with atomic_path(run / RECIPE) as path:
             path.write_text(recipe.model_dump_json(indent=1))
         watched = [run / RECIPE, *([data] if data is not None else [])]
-        with open_engine(recipe.engine, folder=run, watched=watched) as engine:
+        seen = named_paths(recipe)
+        with open_engine(recipe.engine, folder=run, watched=watched, seen=seen) as engine:
             in_memory = recipe.engine.hand_over == "memory" and not alone
             memory = Path(recipe.engine.memory_folder) if in_memory else None
             try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +14,10 @@ import pytest
 
 from containers import INSIDE, binds, make_root, require
 from morphoscope.engine.containers import python_inside
+from morphoscope.engine.queues import job_settings
 from morphoscope.errors import EngineError, RecipeError
 from morphoscope.provenance import content_digest
-from morphoscope.recipe import EngineSettings, load_recipe
+from morphoscope.recipe import EngineSettings, load_recipe, named_paths
 
 RECIPE = """
 name = "tiny"
@@ -37,7 +40,15 @@ def test_apptainer_is_told_what_to_show(tmp_path: Path, monkeypatch: pytest.Monk
     folders = [tmp_path / "run" / "not" / "yet", tmp_path / "run", Path("/usr/lib")]
     assert python_inside(chosen, folders) == [
         *("apptainer", "exec", "--bind", str(tmp_path / "run"), "--bind", "/usr/lib"),
-        *("--bind", "/data:/d:ro", "--pwd", str(tmp_path), "--nv", str(image), "python3"),
+        *(
+            "--bind",
+            "/data:/d:ro",
+            "--pwd",
+            str(tmp_path),
+            "--env",
+            "MORPHOSCOPE_CONTAINER=apptainer",
+        ),
+        *("--nv", str(image), "python3"),
     ]
 
 
@@ -54,6 +65,37 @@ def test_podman_is_told_what_to_show(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert python_inside(settings("podman", image=str(tmp_path)), [])[-3:] == [
         *("--rootfs", str(tmp_path), "python3"),
     ]
+
+
+def test_what_a_link_leads_to_is_seen_and_what_cannot_be_told_is_refused(tmp_path: Path) -> None:
+    for name in ("cwd", "scratch", "a:b"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "cwd/runs").symlink_to(tmp_path / "scratch")
+    words = python_inside(settings("podman"), [tmp_path / "cwd/runs/new", Path("/nowhere")])
+    volumes = [after for word, after in itertools.pairwise(words) if word == "--volume"]
+    assert volumes == [f"{at}:{at}" for at in (tmp_path / "cwd/runs", tmp_path / "scratch")]
+    with pytest.raises(EngineError, match=r"a:b has a colon or a comma"):
+        python_inside(settings("podman"), [tmp_path / "a:b"])
+
+
+def test_what_a_recipe_names_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(RECIPE + '[train]\nweights = "mine.safetensors"\n')
+    (tmp_path / "mine.safetensors").touch()
+    (tmp_path / "data.zip").touch()
+    words = [f"acquire.data={tmp_path}/data.zip::part", "acquire.source=folder"]
+    words += [f"search.storage=sqlite:///{tmp_path}", "engine.scratch=/tmp"]
+    found = named_paths(load_recipe(tmp_path / "tiny.toml", words))
+    assert set(found) == {tmp_path / "data.zip", tmp_path / "mine.safetensors", tmp_path}
+
+
+def test_apptainer_hands_on_what_a_job_tells() -> None:
+    chosen = settings("apptainer", kind="slurm")
+    lines = job_settings(chosen, Path("/run/.jobs"))["job_script_prologue"]
+    told = "\n".join(["export SLURMD_NODENAME=n7", *lines, "env"])
+    said = subprocess.run(["bash", "-c", told], capture_output=True, text=True, check=True).stdout
+    assert "APPTAINERENV_SLURMD_NODENAME=n7\n" in said
+    assert "APPTAINERENV_MORPHOSCOPE_CORES=1\n" in said
+    assert re.search(r"^APPTAINERENV_MORPHOSCOPE_DEADLINE=\d+$", said, re.MULTILINE)
 
 
 def test_an_image_that_is_not_there_is_told() -> None:

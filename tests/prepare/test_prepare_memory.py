@@ -8,19 +8,22 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from distributed import Client, LocalCluster
+from distributed import LocalCluster
 from PIL import Image
 
 from morphoscope.catalog import write_catalogue
 from morphoscope.engine import areas, open_engine
-from morphoscope.errors import EngineError, StoreError
-from morphoscope.prepare import open_store, prepare
+from morphoscope.errors import DiskSpaceError, EngineError, StoreError
+from morphoscope.prepare import open_store, prepare, spread
 from morphoscope.prepare.in_memory import declared, give_back, is_in_memory
+from morphoscope.prepare.shards import plan
+from morphoscope.prepare.spread import Gathering, gather_whole, keep_shard
 from morphoscope.provenance import content_digest, file_digest
 from morphoscope.recipe import EngineSettings, PrepareSettings
 
@@ -102,15 +105,29 @@ def test_files_take_the_place_of_memory_and_back(folder: Path) -> None:
     store = made(folder, "memory")
     place = (store / "images.npy").readlink()
     digest = file_digest(store / "images.npy")
-    (store / "store.json").unlink()
     made(folder, "memory", None)
     assert not (store / "images.npy").is_symlink()
+    assert not place.exists()
     assert file_digest(store / "images.npy") == digest
     (store / "store.json").unlink()
     made(folder, "memory")
-    assert (store / "images.npy").readlink() == place
+    assert is_in_memory(store / "images.npy")
     assert file_digest(store / "images.npy") == digest
     give_back(store)
+
+
+def test_a_run_that_was_moved_away_and_its_successor_do_not_disturb_each_other(
+    folder: Path,
+) -> None:
+    made(folder, "memory")
+    (folder / "memory").rename(folder / "former")
+    before = open_store(folder / "former").images.copy()
+    shutil.copy(folder / "4.jpg", folder / "5.jpg")
+    made(folder, "memory")
+    assert np.array_equal(open_store(folder / "former").images, before)
+    assert not np.array_equal(open_store(folder / "memory").images, before)
+    for name in ("former", "memory"):
+        give_back(folder / name)
 
 
 def opening(store: Path, opened: object, done: object) -> None:
@@ -180,25 +197,62 @@ def test_a_link_of_the_user_is_not_taken_for_memory(folder: Path) -> None:
     assert len(open_store(store).images) == 79
 
 
-def test_workers_of_a_cluster_keep_their_parts_until_one_gathers_them(folder: Path) -> None:
+@pytest.fixture
+def workers() -> Iterator[str]:
+    """Address of a scheduler with two workers."""
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+def test_workers_of_a_cluster_keep_their_parts_until_one_gathers_them(
+    folder: Path, workers: str
+) -> None:
     files = made(folder, "files", None)
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster),
-    ):
-        settings = EngineSettings(kind="address", address=cluster.scheduler_address)
-        store = folder / "memory"
-        with open_engine(settings) as engine:
-            summary = prepare(
-                SETTINGS,
-                catalogue=folder / "in.parquet",
-                out=store,
-                engine=engine,
-                memory=MEMORY,
-            )
+    store = folder / "memory"
+    with open_engine(EngineSettings(kind="address", address=workers)) as engine:
+        summary = prepare(
+            SETTINGS, catalogue=folder / "in.parquet", out=store, engine=engine, memory=MEMORY
+        )
         assert summary["n"] == 79
         area = (store / "images.npy").readlink().parent
         assert [path.name for path in area.glob("*.npy")] == ["images.npy"]
         assert file_digest(store / "images.npy") == file_digest(files / "images.npy")
-    # Its workers have gone, and nobody else needed it.
-    assert not area.exists()
+        # Workers of somebody else go on, and hold nothing.
+        give_back(store)
+        assert not area.exists()
+
+
+def test_a_worker_that_wakes_too_late_changes_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    area = areas.place_of(str(folder), MEMORY)
+    files = [str(folder / f"{i}.jpg") for i in range(80)]
+    shards = plan(area / "images.npy", (80, 3, 16, 16), files, SETTINGS, look_at_sizes=False)
+    kept = [keep_shard(shard) for shard in shards]
+    rows = [row for row in range(80) if row != 30]
+    closing = spread.close_gaps
+
+    def late(*words: object) -> object:
+        done = closing(*words)  # type: ignore[arg-type]
+        # One that was given up writes its shard again.
+        keep_shard(shards[-1])
+        return done
+
+    expected = gather_whole(Gathering(area / "images.npy", shards, kept, rows))
+    monkeypatch.setattr(spread, "close_gaps", late)
+    assert gather_whole(Gathering(area / "images.npy", shards, kept, rows)) == expected
+    assert file_digest(area / "images.npy") == expected
+    areas.release(area)
+
+
+def test_memory_that_is_too_small_is_told_before_the_work(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    area = areas.place_of(str(folder), MEMORY)
+    shape = (10**9, 3, 64, 64)
+    (shard, *_) = plan(area / "images.npy", shape, ["a.jpg"], SETTINGS, look_at_sizes=False)
+    with pytest.raises(DiskSpaceError, match=r"parts.npy .*need 12,"):
+        keep_shard(shard)
+    areas.release(area)

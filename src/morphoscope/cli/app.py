@@ -26,11 +26,15 @@ app = typer.Typer(
 spoken: list[str] = []
 
 
-def enter_container(settings: EngineSettings, *paths: str | Path | None) -> None:
+def enter_container(
+    settings: EngineSettings, *paths: str | Path | None, recipe: Recipe | None = None
+) -> None:
     """Run the command again in a container, if the settings name one; see the paths there."""
     from morphoscope.engine.containers import enter
+    from morphoscope.recipe import named_paths
 
-    enter(settings, spoken, [Path(path) for path in paths if path])
+    own = [Path(path) for path in paths if path]
+    enter(settings, spoken, [*own, *(named_paths(recipe) if recipe else ())])
 
 
 def load(
@@ -50,7 +54,6 @@ def load(
         changes = [*changes, f"acquire.data={json.dumps(path)}"]
     loaded = load_recipe(recipe, changes, profile=profile, kind=engine)
     folder = out or Path("runs") / loaded.name
-    enter_container(loaded.engine, recipe.parent, profile, loaded.acquire.data, folder)
     return loaded, folder
 
 

@@ -40,7 +40,7 @@ def _opened(
 
     given = {"workers": workers} if workers else {}
     settings = load_engine(profile, engine, **given)
-    enter_container(settings, images, out, profile, bundle)
+    enter_container(settings, _there(images), out, profile, _there(bundle))
     named = Path(images).expanduser().absolute()
     # A pattern, or a part of a file, is told by who reads it.
     watched = [named] if named.exists() else []
@@ -51,7 +51,14 @@ def _opened(
     else:
         return open_engine(settings, stage=stage)
     folder.mkdir(parents=True, exist_ok=True)
-    return open_engine(settings, stage=stage, folder=folder, watched=watched)
+    seen = [_there(images), out.absolute().parent, _there(bundle)]
+    return open_engine(settings, stage=stage, folder=folder, watched=watched, seen=seen)
+
+
+def _there(named: str) -> Path:
+    """Folder of what is named, also by a pattern, or within an archive."""
+    path = Path(named.partition("::")[0]).expanduser().absolute()
+    return next(one for one in (path, *path.parents) if one.exists())
 
 
 def _show(summary: dict[str, Any]) -> None:

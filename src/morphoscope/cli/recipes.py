@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from morphoscope.cli.app import app, load, misuse, show_summary
+from morphoscope.cli.app import app, enter_container, load, misuse, show_summary
 from morphoscope.cli.options import (
     DataOption,
     EngineOption,
@@ -39,6 +39,7 @@ def run(
     if first and first not in STAGES:
         misuse(f"--from {first}: there are the stages {', '.join(STAGES)}")
     loaded, folder = load(recipe, data, changes, out, engine, profile)
+    enter_container(loaded.engine, recipe, profile, folder, recipe=loaded)
     records = run_stages(loaded, folder, force=force, first=first or None)
     score = records["evaluate"].summary
     if loaded.task == "inclination":
@@ -74,6 +75,7 @@ def _add_stage(name: str, text: str) -> None:
         from morphoscope.pipeline import run_stage
 
         loaded, folder = load(recipe, data, changes, out, engine, profile)
+        enter_container(loaded.engine, recipe, profile, folder, recipe=loaded)
         record = run_stage(loaded, folder, name, force=force)
         show_summary(record.summary)
         print(f"in: {folder / name}")
@@ -113,6 +115,7 @@ def simulate(
     given = [] if n is None else [f"simulate.n={n}"]
     loaded, _ = load(recipe, "", [*changes, *given], out, engine, profile)
     folder = out or Path("simulated") / loaded.name
+    enter_container(loaded.engine, recipe, profile, folder, recipe=loaded)
     folder.mkdir(parents=True, exist_ok=True)
     with open_engine(loaded.engine, stage="acquire", watched=[folder]) as place:
         show_summary(simulate_folder(loaded.simulate, seed=loaded.seed, out=folder, engine=place))
@@ -143,6 +146,7 @@ def search(
     options = {"strategy": strategy or None, "trials": trials, "workers": workers}
     given = [f"search.{key}={value}" for key, value in options.items() if value is not None]
     loaded, folder = load(recipe, data, [*changes, *given], out, engine, profile)
+    enter_container(loaded.engine, recipe, profile, folder, recipe=loaded)
     found = search_settings(loaded, folder)
     best = found["best"]
     print(
@@ -166,6 +170,7 @@ def compare(
     from morphoscope.comparison import compare_variants
 
     loaded, folder = load(recipe, data, changes, out, engine, profile)
+    enter_container(loaded.engine, recipe, profile, folder, recipe=loaded)
     results = compare_variants(loaded, folder)
     for name, why in results["failed"].items():
         print(f"{name} was left out: {why}")

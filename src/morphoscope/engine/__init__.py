@@ -27,6 +27,7 @@ def open_engine(
     stage: str = "",
     folder: Path | None = None,
     watched: Sequence[Path] = (),
+    seen: Sequence[Path] = (),
 ) -> Iterator[Engine]:
     """Open the engine that the settings name; closed on leaving.
 
@@ -40,6 +41,8 @@ def open_engine(
         Where it writes down what ran where, and where jobs leave their logs; absent: nowhere.
     watched
         Files and folders on a shared file system; a task waits where one is away.
+    seen
+        Further ones that workers in containers must see.
     """
     activity = Activity(folder)
     if settings.kind == "inline" or (settings.kind == "local" and _one(settings.at(stage))):
@@ -47,7 +50,9 @@ def open_engine(
     else:
         from morphoscope.engine.fanning import DaskEngine
 
-        engine = DaskEngine(settings, activity, tuple(path.absolute() for path in watched))
+        engine = DaskEngine(
+            settings, activity, tuple(path.absolute() for path in watched), tuple(seen)
+        )
     engine.turn_to(stage)
     try:
         yield engine

@@ -38,7 +38,7 @@ def place_of(name: str, memory: Path) -> Path:
     Parameters
     ----------
     name
-        Any text, as the path of what the area stands for.
+        Any text; who says another one has another area.
     memory
         Folder of a file system in memory.
     """

@@ -8,20 +8,25 @@ an unpacked root folder for Podman, an unpacked root folder for Bubblewrap.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from morphoscope.engine.places import CORES
+from morphoscope.engine.work import DEADLINE
 from morphoscope.errors import EngineError
 from morphoscope.progress import say
 from morphoscope.recipe import EngineSettings
 
-__all__ = ["enter", "python_inside"]
+__all__ = ["enter", "handing_on", "python_inside"]
 
 PROGRAMS = {"apptainer": "apptainer", "podman": "podman", "bubblewrap": "bwrap"}
 INSIDE = "MORPHOSCOPE_CONTAINER"
 # Variables that a worker is told by; Podman hands on none by itself.
+# What a job tells its worker; Apptainer hands it on under such names whatever its options are.
+TOLD = (DEADLINE, CORES, "OMP_NUM_THREADS", "SLURMD_NODENAME")
 HANDED_ON = ("MORPHOSCOPE_*", "DASK_*", "SLURM*", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
 PYTHON = "python3"
 
@@ -89,10 +94,19 @@ def python_inside(settings: EngineSettings, folders: Iterable[Path]) -> list[str
     return words[settings.container](settings, image, binds)
 
 
+def handing_on(settings: EngineSettings) -> list[str]:
+    """Lines of shell of a job, before its worker starts, that tell the container what it knows."""
+    if settings.container != "apptainer":
+        return []
+    return [f'[ -z "${name}" ] || export APPTAINERENV_{name}="${name}"' for name in TOLD]
+
+
 def _apptainer(settings: EngineSettings, image: str, binds: list[str]) -> list[str]:
     bound = [word for bind in binds for word in ("--bind", bind)]
     graphics = ["--nv"] if settings.gpus else []
-    own = ["--pwd", str(Path.cwd()), *graphics, *settings.container_options]
+    # Options may clear the environment.
+    inside = ["--env", f"{INSIDE}=apptainer"]
+    own = ["--pwd", str(Path.cwd()), *inside, *graphics, *settings.container_options]
     return ["apptainer", "exec", *bound, *own, image, settings.python or PYTHON]
 
 
@@ -109,7 +123,7 @@ def _podman(settings: EngineSettings, image: str, binds: list[str]) -> list[str]
     own = ["--workdir", str(Path.cwd()), *told, *graphics, *user, *shared]
     python = settings.python or PYTHON
     start = ["podman", "run", "--rm", "--init", *bound, *own, *settings.container_options]
-    if Path(image).is_dir():
+    if image.startswith("/"):
         return [*start, "--rootfs", image, python]
     return [*start, "--entrypoint", python, image]
 
@@ -121,7 +135,7 @@ def _bubblewrap(settings: EngineSettings, image: str, binds: list[str]) -> list[
         outside, _, rest = bind.partition(":")
         inside, _, how = rest.partition(":")
         words += ["--ro-bind" if how == "ro" else "--bind", outside, inside or outside]
-    # All but what was bound: the image stays as it is.
+    # Folders to bind to were made in the image where it had none; all else of it stays as it is.
     words += ["--remount-ro", "/", "--chdir", str(Path.cwd())]
     return [*words, *settings.container_options, settings.python or PYTHON]
 
@@ -133,10 +147,16 @@ def _outermost(folders: Iterable[Path]) -> list[Path]:
     """
     found: set[Path] = set()
     for folder in folders:
-        place = folder.expanduser().absolute()
-        while not place.is_dir():
-            place = place.parent
-        found.add(place)
+        # Where it is a link, what it leads to must be seen as well.
+        for place in (folder.expanduser().absolute(), folder.expanduser().resolve()):
+            there = next(one for one in (place, *place.parents) if one.is_dir())
+            found.add(there)
+            if re.search("[:,]", str(there)):
+                raise EngineError(
+                    f"the path {there} has a colon or a comma",
+                    expected="a path that the program of the container can be told",
+                    do="rename that folder, or work elsewhere",
+                )
     kept: list[Path] = []
     # A folder sorts before those within it.
     for place in sorted(found - {Path("/")}):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from morphoscope.engine.activity import Activity
 from morphoscope.engine.clusters import Cluster, start
 from morphoscope.engine.places import Item, Result, cores
-from morphoscope.engine.work import OUT_OF_TIME, Done, Tried, attempt
+from morphoscope.engine.work import OTHER_CODE, OUT_OF_TIME, Done, Tried, attempt
 from morphoscope.errors import EngineError
 from morphoscope.progress import say
 from morphoscope.provenance import package_digest
@@ -34,6 +34,8 @@ PAUSE_S = 1.0
 # A result that is not here so long after it was made is gone with its worker.
 GATHER_S = 20.0
 MOST_LOST = 5
+# So many workers that run other code are left out; of more something is wrong with all.
+MOST_FOREIGN = 5
 # A training may take many jobs, one after the other; a task that never gets on shall not for ever.
 MOST_JOBS = 100
 
@@ -70,8 +72,8 @@ def _fetch(back: queue.SimpleQueue[Any], future: Any) -> None:
 
 
 def _are_alike(one: EngineSettings, other: EngineSettings) -> bool:
-    """Whether the workers of one can do the work of the other; a cluster can have more of them."""
-    if one.clustered:
+    """Whether the workers of one do the work of the other; what is in their memory needs them."""
+    if one.clustered and one.hand_over == "memory":
         one = one.model_copy(update={"workers": other.workers})
     return one.model_copy(update={"stages": other.stages}) == other
 
@@ -80,15 +82,22 @@ class DaskEngine:
     """Runs on the workers of a Dask cluster, which starts with the first ``map``."""
 
     def __init__(
-        self, settings: EngineSettings, activity: Activity, watched: tuple[Path, ...] = ()
+        self,
+        settings: EngineSettings,
+        activity: Activity,
+        watched: tuple[Path, ...] = (),
+        seen: tuple[Path, ...] = (),
     ) -> None:
         self._all, self._own = settings, settings
         self._activity = activity
         # One machine's own files are not away.
         self._watched = watched if settings.clustered else ()
+        self._seen = seen
         self._cluster: Cluster | None = None
         self._noted = 0.0
         self._joined = (0.0, 1)
+        # Addresses of workers that run other code.
+        self._foreign: set[str] = set()
         # The most workers that the cluster was asked for.
         self._most = 0
 
@@ -132,7 +141,7 @@ class DaskEngine:
             if self._own.clustered and items is not None:
                 n = min(n, items)
             self._most = n
-            self._cluster = start(self._own, n, self._activity, self._watched)
+            self._cluster = start(self._own, n, self._activity, (*self._watched, *self._seen))
         elif self._own.kind in CLUSTERS and items is not None:
             wanted = min(self.workers, items)
             self._most = max(self._most, wanted)
@@ -202,9 +211,18 @@ class DaskEngine:
         # Workers of this machine run what this process does.
         code = package_digest() if self.clustered else ""
         tried = Tried(self._watched, self._own.away_s, limit_s, code)
-        future = self.client.submit(attempt, function, item, tried, pure=False)
+        future = self.client.submit(
+            attempt, function, item, tried, pure=False, **self._not_foreign()
+        )
         mapped.running[future] = index, item
         future.add_done_callback(functools.partial(_fetch, mapped.back))
+
+    def _not_foreign(self) -> dict[str, Any]:
+        """Options of a task that is not to go to workers that run other code."""
+        if not self._foreign:
+            return {}
+        own = [at for at in self._running().addresses() if at not in self._foreign]
+        return {"workers": own, "allow_other_workers": True} if own else {}
 
     def _is_done(
         self, mapped: _Mapped, index: int, item: Any, done: Done, error: Exception | None
@@ -217,10 +235,22 @@ class DaskEngine:
             return True
         if done.trouble == OUT_OF_TIME:
             self._postpone(mapped, index)
+        elif done.trouble.startswith(OTHER_CODE) and len(self._foreign) < MOST_FOREIGN:
+            say(f"{done.worker} is left out: {done.trouble}")
+            self._foreign.add(done.address)
+            self._running().avoid(done.worker, done.address)
+            self._require_own_worker(done)
         else:
             self._count(mapped, index, done)
         self._again(mapped, index, item, done.worker, done.trouble)
         return False
+
+    def _require_own_worker(self, done: Done) -> None:
+        if self._own.kind == "address" and not self._not_foreign():
+            raise EngineError(
+                f"no worker of {self._own.address} runs this code; the last: {done.trouble}",
+                do="install the same morphoscope there, then start them again",
+            )
 
     def _redo(self, mapped: _Mapped, index: int, item: Any, error: Exception) -> None:
         """Try a task again whose workers died, or whose result did; raise any other error."""

@@ -29,7 +29,7 @@ class JoinedWorkers(ConnectedWorkers):
         configure()
         self.patience_s = patience_s
         try:
-            self.client = Client(address, timeout=CONNECT_S, set_as_default=False)
+            self.client = Client(address, timeout=CONNECT_S)
         except (OSError, ValueError, ImportError) as error:
             raise EngineError(
                 f"no scheduler of Dask answers at {address} ({error})",

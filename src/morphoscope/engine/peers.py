@@ -14,7 +14,7 @@ from typing import Any
 
 __all__ = ["ask", "others"]
 
-ANSWER_S = 120.0
+ANSWER_S = 300.0
 
 
 def others() -> list[str]:
@@ -31,7 +31,8 @@ def others() -> list[str]:
         own = ""
     try:
         found = [at for at in client.scheduler_info(n_workers=-1)["workers"] if at != own]
-    except (OSError, TimeoutError):
+    # The scheduler is gone, or the client is closed.
+    except Exception:
         return []
     random.shuffle(found)
     return found
@@ -48,12 +49,16 @@ def ask(address: str, function: Callable[..., Any], *words: Any) -> Any:
     from distributed import get_client, get_worker
 
     try:
-        worker = get_worker()
-    except ValueError:
-        return get_client().run(function, *words, workers=[address])[address]
-    there = _there(worker, address, function, words)
-    future = asyncio.run_coroutine_threadsafe(there, worker.loop.asyncio_loop)
-    return future.result(ANSWER_S)
+        try:
+            worker = get_worker()
+        except ValueError:
+            return get_client().run(function, *words, workers=[address])[address]
+        there = _there(worker, address, function, words)
+        future = asyncio.run_coroutine_threadsafe(there, worker.loop.asyncio_loop)
+        return future.result(ANSWER_S)
+    # Whatever it was: the worker may be gone, of others, or run other code.
+    except Exception as error:
+        raise OSError(f"the worker {address} does not answer ({error})") from error
 
 
 async def _there(worker: Any, address: str, function: Any, words: tuple[Any, ...]) -> Any:

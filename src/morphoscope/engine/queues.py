@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from morphoscope.engine.activity import Activity
-from morphoscope.engine.containers import python_inside
+from morphoscope.engine.containers import handing_on, python_inside
 from morphoscope.engine.dask_client import ConnectedWorkers, configure
 from morphoscope.engine.places import CORES
 from morphoscope.engine.work import DEADLINE
@@ -236,8 +236,11 @@ def job_settings(settings: EngineSettings, logs: Path, seen: Sequence[Path] = ()
     """
     python = settings.python
     if settings.container:
-        scratch = [Path(settings.scratch)] if settings.scratch else []
-        python = shlex.join(python_inside(settings, [Path.cwd(), logs, *scratch, *seen]))
+        # It may be there on the nodes alone.
+        scratch = [settings.scratch] if settings.scratch else []
+        there = settings.model_copy(update={"binds": [*settings.binds, *scratch]})
+        # Logs lie in the folder of the run, or of the answers.
+        python = shlex.join(python_inside(there, [Path.cwd(), logs.parent, *seen]))
     cores, memory = settings.cores or 1, settings.memory or MEMORY
     # HTCondor has no time limit unless a site sets one.
     walltime = settings.walltime or ("" if settings.kind == "htcondor" else WALLTIME)
@@ -252,6 +255,7 @@ def job_settings(settings: EngineSettings, logs: Path, seen: Sequence[Path] = ()
             *([_deadline_of(walltime)] if walltime else []),
             f"export OMP_NUM_THREADS={cores} {CORES}={cores}",
             *settings.prologue,
+            *handing_on(settings),
         ],
         "log_directory": str(logs),
         "local_directory": settings.scratch or None,

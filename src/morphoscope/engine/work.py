@@ -28,6 +28,7 @@ from morphoscope.provenance import package_digest
 __all__ = [
     "blames_worker",
     "DEADLINE",
+    "OTHER_CODE",
     "OUT_OF_TIME",
     "Done",
     "OutOfTimeError",
@@ -50,6 +51,7 @@ GIVEN_UP_S, FIRST_PAUSE_S = 900.0, 0.01
 # So long a worker that takes no more tasks stays, for its last result to be fetched.
 LEAVE_S = 2.0
 OUT_OF_TIME = "out of time"
+OTHER_CODE = "it runs other code of this package"
 
 
 class OutOfTimeError(Exception):
@@ -146,7 +148,7 @@ def attempt(function: Callable[[Any], Any], item: Any, tried: Tried) -> Done:
         return Done(result, trouble, error, here(), _address(), began, time.time() - began)
 
     if tried.code and tried.code != package_digest():
-        return done(trouble=f"it runs another version of this package ({__version__})")
+        return done(trouble=f"{OTHER_CODE} (version {__version__}, {package_digest()[:8]})")
     if began >= deadline():
         _leave()
         return done(trouble=OUT_OF_TIME)

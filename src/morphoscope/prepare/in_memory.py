@@ -12,6 +12,8 @@ import contextvars
 import hashlib
 import math
 import os
+import re
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -42,10 +44,13 @@ __all__ = [
 ]
 
 PIECE_BYTES = 32_000_000
+# So often all workers are asked for the images before they are made again.
+ROUNDS = 2
+AREAS = re.compile(r"morphoscope-\d+")
 BUSY, PART = ".lock", "part.npy"
 
 
-def link(folder: Path, memory: Path) -> Path:
+def link(folder: Path, memory: Path, *, resumed: bool) -> Path:
     """Have the images of a store lie in memory; where.
 
     Parameters
@@ -54,28 +59,33 @@ def link(folder: Path, memory: Path) -> Path:
         Of the store.
     memory
         Folder in memory, as ``/dev/shm``.
+    resumed
+        Whether to go on where they are, if they are there. Else they get a new place: who reads
+        the former ones, or has a copy of the folder, is not disturbed.
     """
-    place = areas.place_of(str(folder.absolute()), memory) / IMAGES
-    if (folder / IMAGES).is_symlink() and (folder / IMAGES).readlink() == place:
-        return place
-    with atomic_path(folder / IMAGES) as temporary:
+    path = folder / IMAGES
+    if resumed and is_in_memory(path) and path.readlink().is_relative_to(memory):
+        return path.readlink()
+    give_back(folder)
+    place = areas.place_of(uuid.uuid4().hex, memory) / IMAGES
+    with atomic_path(path) as temporary:
         temporary.symlink_to(place)
     return place
 
 
 def unlink(folder: Path) -> None:
     """Have the images of a store lie on the disk from now on."""
-    path = folder / IMAGES
-    if path.is_symlink():
-        path.unlink()
+    if is_in_memory(folder / IMAGES):
+        give_back(folder)
+        (folder / IMAGES).unlink()
 
 
 def is_in_memory(path: Path) -> bool:
     """Whether images, as ``images.npy`` of a store, are a link into an area."""
     if not path.is_symlink():
         return False
-    folder = Path(os.path.realpath(path)).parent.parent
-    return folder.name == f"morphoscope-{os.getuid()}"
+    # Also where it is somebody else's: then `areas.claim` says so.
+    return AREAS.fullmatch(Path(os.path.realpath(path)).parent.parent.name) is not None
 
 
 def declared(path: Path) -> str | None:
@@ -135,7 +145,8 @@ def _is_taken(path: Path, part: Path, described: dict[str, Any]) -> bool:
     """Whether a worker has the images whole, and they came from there as they were prepared."""
     shape, dtype = _shape(described), np.dtype(described["dtype"])
     n_bytes = len(npy_header(shape, dtype)) + shape[0] * row_bytes(shape, dtype)
-    for address in peers.others():
+    # Those that came meanwhile may have them, and who was too busy to answer is asked again.
+    for address in [one for _ in range(ROUNDS) for one in peers.others()]:
         try:
             if peers.ask(address, _size, path) != n_bytes:
                 continue

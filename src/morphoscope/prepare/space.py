@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 from morphoscope.errors import DiskSpaceError
 from morphoscope.prepare.store import npy_header, row_bytes
 
-__all__ = ["allocate", "close_gaps", "disk_full"]
+__all__ = ["allocate", "close_gaps", "disk_full", "require_room"]
 
 # For the catalogue, the rejects and the journal, which are small beside the images.
 SLACK_BYTES = 16_000_000
@@ -34,13 +34,9 @@ def allocate(path: Path, shape: tuple[int, ...], dtype: DTypeLike = np.uint8) ->
     """
     header = npy_header(shape, dtype)
     size = len(header) + shape[0] * row_bytes(shape, dtype)
-    needed = size + SLACK_BYTES
     # Where it is a link, what counts is where it leads.
     path = Path(os.path.realpath(path))
-    held = path.stat().st_blocks * 512 if path.exists() else 0
-    free = shutil.disk_usage(path.parent).free + held
-    if needed > free:
-        raise _no_room(path, needed, free)
+    needed, free = require_room(path, size)
     try:
         with path.open("r+b" if path.exists() else "w+b") as handle:
             handle.truncate(size)
@@ -51,6 +47,21 @@ def allocate(path: Path, shape: tuple[int, ...], dtype: DTypeLike = np.uint8) ->
         if error.errno in FULL:
             raise _no_room(path, needed, free) from error
         raise
+
+
+def require_room(path: Path, size: int) -> tuple[int, int]:
+    """Bytes that a file of this size and what lies beside it need, and those that are free.
+
+    Raises
+    ------
+    DiskSpaceError
+        There are fewer.
+    """
+    held = path.stat().st_blocks * 512 if path.exists() else 0
+    needed, free = size + SLACK_BYTES, shutil.disk_usage(path.parent).free + held
+    if needed > free:
+        raise _no_room(path, needed, free)
+    return needed, free
 
 
 def _reserve(descriptor: int, size: int) -> None:

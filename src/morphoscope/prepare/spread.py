@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from morphoscope.engine.work import exclusive
 from morphoscope.errors import StoreError
 from morphoscope.prepare.in_memory import BUSY, read_piece
 from morphoscope.prepare.shards import Shard, ShardResult, write_shard, write_shard_carefully
-from morphoscope.prepare.space import close_gaps
+from morphoscope.prepare.space import close_gaps, require_room
 from morphoscope.prepare.store import npy_header
 from morphoscope.provenance import file_digest
 
@@ -64,8 +65,9 @@ def _place(shard: Shard) -> Shard:
     parts = shard.path.with_name(PARTS)
     end = len(npy_header(shard.shape, shard.dtype)) + shard.shape[0] * shard.row_bytes
     with exclusive(shard.path.parent / BUSY, math.inf), parts.open("ab") as handle:
-        # Memory is only taken for what is written.
+        # Memory is only taken for what is written; but one machine is to hold it all.
         if handle.tell() != end:
+            require_room(parts, end)
             handle.truncate(end)
     return replace(shard, path=parts)
 
@@ -76,26 +78,29 @@ def gather_whole(gathering: Gathering) -> str:
     A shard that is nowhere any more, or is not as it was when it was made, is made again.
     """
     path, shards = gathering.path, gathering.shards
-    first = _place(shards[0])
+    parts = _place(shards[0]).path
+    # By a name of its own: a worker that was given up and wakes again writes to the former one.
+    whole = path.with_name(f"whole-{uuid.uuid4().hex}.npy")
+    with exclusive(path.parent / BUSY, math.inf):
+        os.replace(parts, whole)
     own = areas.this_memory(path.parent)
     memories = _memories(path.parent)
     for shard, kept in zip(shards, gathering.kept_shards, strict=True):
-        here = replace(shard, path=first.path)
+        here = replace(shard, path=whole)
         if kept.memory == own and _digest(here) == kept.result.sha256:
             continue
-        if not _is_taken(here, kept, memories.get(kept.memory, "")):
+        if not _is_taken(here, parts, kept, memories.get(kept.memory, "")):
             _make_again(here, kept)
-    with exclusive(path.parent / BUSY, math.inf):
-        close_gaps(first.path, first.shape, gathering.rows, first.dtype)
-        with first.path.open("r+b") as handle:
-            shape = (len(gathering.rows), *first.shape[1:])
-            handle.write(npy_header(shape, first.dtype))
-        digest = file_digest(first.path)
-        os.replace(first.path, path)
+    shape, dtype = shards[0].shape, shards[0].dtype
+    close_gaps(whole, shape, gathering.rows, dtype)
+    with whole.open("r+b") as handle:
+        handle.write(npy_header((len(gathering.rows), *shape[1:]), dtype))
+    digest = file_digest(whole)
+    os.replace(whole, path)
     for memory, address in memories.items():
         if memory != own:
             with suppress(OSError):
-                peers.ask(address, _let_go, first.path)
+                peers.ask(address, _let_go, parts)
     return digest
 
 
@@ -119,12 +124,12 @@ def _let_go(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def _is_taken(shard: Shard, kept: Kept, address: str) -> bool:
+def _is_taken(shard: Shard, parts: Path, kept: Kept, address: str) -> bool:
     """Whether a shard came from another machine as it was made there."""
     if not address:
         return False
     try:
-        data = peers.ask(address, read_piece, shard.path, shard.offset, shard.n_bytes)
+        data = peers.ask(address, read_piece, parts, shard.offset, shard.n_bytes)
     except OSError:
         return False
     if hashlib.sha256(data).hexdigest() != kept.result.sha256:

@@ -102,7 +102,8 @@ def prepare(
     described = _description(out)
     same = described.get("identity") == identity
     apart = memory is not None and engine.clustered
-    if same and not apart and _is_sound(out):
+    elsewhere = memory is None and in_memory.is_in_memory(out / IMAGES)
+    if same and not apart and not elsewhere and _is_sound(out):
         return dict(described["summary"])
     began = time.perf_counter()
     shape = (len(table), channel_count(settings), settings.size, settings.size)
@@ -182,7 +183,7 @@ def _begin(out: Path, about: dict[str, Any], *, resumed: bool, memory: Path | No
     if memory is None:
         in_memory.unlink(out)
     else:
-        in_memory.link(out, memory)
+        in_memory.link(out, memory, resumed=resumed)
 
 
 def _here(work: _Work) -> _Made:

@@ -17,7 +17,7 @@ from morphoscope.recipe.data import (
     SplitSettings,
 )
 from morphoscope.recipe.engine import EngineSettings, Resources, load_engine
-from morphoscope.recipe.experiment import Recipe, changed, load_recipe
+from morphoscope.recipe.experiment import Recipe, changed, load_recipe, named_paths
 from morphoscope.recipe.model import (
     AugmentSettings,
     BalanceSettings,
@@ -56,4 +56,5 @@ __all__ = [
     "changed",
     "load_engine",
     "load_recipe",
+    "named_paths",
 ]

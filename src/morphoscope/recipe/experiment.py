@@ -30,7 +30,7 @@ from morphoscope.recipe.model import (
 from morphoscope.recipe.section import FolderName, Section
 from morphoscope.recipe.study import CompareSettings, SearchSettings
 
-__all__ = ["Recipe", "changed", "load_recipe"]
+__all__ = ["Recipe", "changed", "load_recipe", "named_paths"]
 
 # Settings that name a file, and the word that is none; in a recipe a path is relative to it.
 FILES = (("split", "given", ""), ("train", "weights", IMAGENET))
@@ -146,6 +146,27 @@ def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
         return Recipe.model_validate(values)
     except ValidationError as error:
         raise RecipeError(explain(error, Recipe), do=f"mend {', '.join(changes)}") from error
+
+
+def named_paths(recipe: Recipe) -> list[Path]:
+    """Files and folders that a recipe names and that are there, those of its engine left out."""
+    found: list[Path] = []
+
+    def look(value: Any) -> None:
+        if isinstance(value, Mapping):
+            for one in value.values():
+                look(one)
+        elif isinstance(value, list | tuple):
+            for one in value:
+                look(one)
+        elif isinstance(value, str | Path):
+            # As data.zip::part, or sqlite:////folder/trials.db.
+            text = str(value).partition("::")[0].removeprefix("sqlite:///")
+            if text.startswith(("/", "~")) and (path := Path(text).expanduser()).exists():
+                found.append(path)
+
+    look(recipe.model_dump(exclude={"engine"}))
+    return found
 
 
 def _name_files(values: dict[str, Any], folder: Path) -> None:

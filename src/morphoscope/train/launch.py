@@ -249,6 +249,6 @@ def _environment(network: str) -> dict[str, str]:
     places = [str(Path(morphoscope.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
     own = {"PYTHONPATH": os.pathsep.join(filter(None, places))}
     if network:
-        own["GLOO_SOCKET_IFNAME"] = network
+        own |= {"GLOO_SOCKET_IFNAME": network, "NCCL_SOCKET_IFNAME": network}
     # A lost process is told of in words; torch adds a trace of its own.
     return {"TORCH_CPP_LOG_LEVEL": "ERROR", **os.environ, **own}

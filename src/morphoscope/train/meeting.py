@@ -6,7 +6,6 @@ is gone, as after a SIGKILL of its process, they find out within a step and end.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import socket
 from collections.abc import Sequence
@@ -32,15 +31,15 @@ class Meeting:
     Parameters
     ----------
     host
-        Name or address of this machine for the others. If it is that of the machine itself alone,
-        as 127.0.0.1, nobody else is listened to.
+        Name or address of this machine for the others, who are listened to there alone.
     size
         Number of processes.
     """
 
     def __init__(self, host: str, size: int) -> None:
         self.size = size
-        self._listener = socket.create_server((host if _is_loopback(host) else "", 0))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, 0), family=family)
         port = self._listener.getsockname()[1]
         self.address = f"tcp://{host}:{port}"
         # The store takes the descriptor over, and closes it.
@@ -109,13 +108,6 @@ class Place:
     def tell_ended(self, rank: int, word: Word) -> None:
         """Say how this process ended."""
         self.store.set(f"{ENDED}{rank}", json.dumps(word, default=str))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def word_of(error: BaseException) -> Word:

@@ -10,14 +10,17 @@ from __future__ import annotations
 import subprocess
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from morphoscope.engine import OutOfTimeError, deadline, peers
+from morphoscope.errors import EngineError
 from morphoscope.prepare import open_store
 from morphoscope.progress import say
+from morphoscope.provenance import package_digest
 from morphoscope.train.launch import Running, end_of, start_process, threads_each
 from morphoscope.train.rank import Assignment
 
@@ -27,6 +30,8 @@ __all__ = ["WorkerLauncher"]
 LOOK_S = 0.5
 # So often it is looked whether enough workers have come.
 WAIT_S = 1.0
+# So long workers that are there may do something else; and so much time a job must have left.
+BUSY_S, SHORT_S = 600.0, 30.0
 LOST = "is lost with its worker"
 
 _started: dict[str, subprocess.Popen[bytes]] = {}
@@ -47,6 +52,7 @@ class WorkerLauncher:
     workers: int
     timeout_s: float = 300.0
     _chosen: list[str] = field(default_factory=list)
+    _opened: dict[str, Any] = field(default_factory=dict)
 
     @property
     def host(self) -> str:
@@ -62,6 +68,8 @@ class WorkerLauncher:
         ------
         OutOfTimeError
             The others do not come before this worker's job is near its end.
+        EngineError
+            They are there, and do something else.
         """
         if assignment.rank == 0:
             self._choose(assignment.task.store)
@@ -81,24 +89,54 @@ class WorkerLauncher:
         return _Process(address, name)
 
     def _choose(self, store: Path) -> None:
-        """Choose workers that are there, and have them see the images."""
-        from distributed import get_client, get_worker
+        """Choose workers that are there, run this code and see the images."""
+        from distributed import get_worker
 
-        said = False
-        while len(others := peers.others()) + 1 < self.workers:
+        said, end = False, time.monotonic() + BUSY_S
+        while True:
+            ready = self._ready(store)
+            if len(ready) + 1 >= self.workers:
+                self._chosen = [get_worker().address, *ready[: self.workers - 1]]
+                return
             if not said:
-                say(f"waiting for {self.workers} workers, {len(others) + 1} of them are here")
+                say(f"waiting for {self.workers} workers, {len(ready) + 1} of them are ready")
                 said = True
             if time.time() >= deadline():
                 raise OutOfTimeError("the other workers of a training have not come")
+            if len(peers.others()) + 1 < self.workers:
+                # They may wait in the queue of a batch system.
+                end = time.monotonic() + BUSY_S
+            elif time.monotonic() > end:
+                raise EngineError(
+                    f"{self.workers} workers are there, and {len(ready) + 1} ready for a training "
+                    f"after {BUSY_S:g} s",
+                    expected="workers that do nothing else, and run the same code",
+                    do="let other runs on that scheduler end, or lower engine.stages.train.workers",
+                )
             time.sleep(WAIT_S)
-        self._chosen = [get_worker().address, *sorted(others)[: self.workers - 1]]
+
+    def _ready(self, store: Path) -> list[str]:
+        """Other workers that have opened the images, and are not near their time limit."""
+        from distributed import get_client
+
         client = get_client()
-        opened = [
-            client.submit(_opens, store, workers=[address], pure=False)
-            for address in self._chosen[1:]
-        ]
-        client.gather(opened)
+        for address in peers.others():
+            if address not in self._opened:
+                self._opened[address] = client.submit(_opens, store, workers=[address], pure=False)
+        here = set(peers.others())
+        for address in list(self._opened):
+            if address not in here:
+                self._opened.pop(address).cancel()
+        ready = []
+        for address, future in self._opened.items():
+            if future.status == "error":
+                # What is wrong with the images is so for this worker, too.
+                future.result()
+            if future.status == "finished" and future.result() == package_digest():
+                with suppress(OSError):
+                    if peers.ask(address, deadline) > time.time() + SHORT_S:
+                        ready.append(address)
+        return ready
 
 
 @dataclass
@@ -128,9 +166,10 @@ class _Process:
             return
 
 
-def _opens(store: Path) -> int:
-    """Have images in memory brought to this machine, or find them where all see them."""
-    return len(open_store(store))
+def _opens(store: Path) -> str:
+    """Have images in memory brought to this machine, or find them; what code does so."""
+    open_store(store)
+    return package_digest()
 
 
 def _start(name: str, text: str, here: int, dask_worker: Any = None) -> None:
