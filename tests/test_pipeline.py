@@ -166,12 +166,18 @@ def test_two_processes_do_not_share_a_run_folder(recipe_file: Path, tmp_path: Pa
             run_stages(load_recipe(recipe_file), run)
 
 
+CHECKPOINT = "train/members/0/checkpoint.safetensors"
+EVERYWHERE = ["acquire/images", "prepare/images.npy", CHECKPOINT]
+
+
+@pytest.mark.parametrize(
+    "milestones", [[CHECKPOINT], pytest.param(EVERYWHERE, marks=pytest.mark.thorough)]
+)
 def test_killed_anywhere_a_run_resumes_to_the_same_weights(
-    recipe_file: Path, finished: Path, tmp_path: Path
+    recipe_file: Path, finished: Path, tmp_path: Path, milestones: list[str]
 ) -> None:
     run = tmp_path / "killed"
     command = [sys.executable, "-m", "morphoscope", "run", str(recipe_file), "--out", str(run)]
-    milestones = ["acquire/images", "prepare/images.npy", "train/members/0/checkpoint.safetensors"]
     for milestone in milestones:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 120

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+import morphoscope
 from engine import tasks
 from engine.tasks import Errand
 from morphoscope.engine import open_engine
@@ -25,8 +28,9 @@ TESTS = Path(__file__).parent.parent
 
 
 @contextmanager
-def process(*words: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    environment = os.environ | {"PYTHONPATH": str(TESTS)}
+def process(*words: str, log: Path, code: str = "") -> Iterator[subprocess.Popen[bytes]]:
+    """A process of Python, with the package of another folder if one is named."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [code, str(TESTS)]))}
     with log.open("wb") as out:
         started = subprocess.Popen(
             [sys.executable, "-m", *words], stdout=out, stderr=out, env=environment
@@ -52,10 +56,10 @@ def scheduler(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
 
 
 @contextmanager
-def worker(address: str, folder: Path, threads: int = 1) -> Iterator[None]:
+def worker(address: str, folder: Path, threads: int = 1, code: str = "") -> Iterator[None]:
     own = ("--nthreads", str(threads), "--no-dashboard")
     words = ("distributed.cli.dask_worker", address, *own)
-    with process(*words, log=folder / "worker.log"):
+    with process(*words, log=folder / f"worker{code.replace('/', '-')}.log", code=code):
         yield
 
 
@@ -92,7 +96,8 @@ def test_a_scheduler_that_is_killed_is_told_and_the_next_goes_on(tmp_path: Path)
     assert found == {number: tasks.said_of(number) for number in range(20)}
 
 
-def test_nothing_answers(tmp_path: Path) -> None:
+def test_nothing_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("morphoscope.engine.joined.CONNECT_S", 2)
     for address, said in (("tcp://127.0.0.1:9", "no scheduler"), ("nowhere", "no scheduler")):
         with (
             open_engine(settings(address)) as engine,
@@ -109,3 +114,28 @@ def test_a_worker_that_does_several_tasks_at_once_is_told(tmp_path: Path) -> Non
         open_engine(EngineSettings(kind="address", address=address)) as engine,
     ):
         list(engine.map(tasks.digest, [Errand(0, tmp_path)]))
+
+
+def test_a_worker_of_other_code_that_comes_later_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package = Path(morphoscope.__file__).parent
+    other = tmp_path / "other" / "morphoscope"
+    shutil.copytree(package, other, ignore=shutil.ignore_patterns("__pycache__"))
+    with (other / "errors.py").open("a") as code:
+        code.write("# Not what the others have.\n")
+    items = [Errand(number, tmp_path) for number in range(60)]
+    with (
+        scheduler(tmp_path) as (_, address),
+        worker(address, tmp_path),
+        contextlib.ExitStack() as later,
+        open_engine(EngineSettings(kind="address", address=address), folder=tmp_path) as engine,
+    ):
+        results = engine.map(tasks.digest, items)
+        found = dict([next(results)])
+        later.enter_context(worker(address, tmp_path, code=str(other.parent)))
+        found.update(results)
+    assert found == {item.number: tasks.said_of(item.number) for item in items}
+    assert "is left out: it runs other code" in capsys.readouterr().err
+    done = [event for event in read_activity(tmp_path) if event["what"] == "done"]
+    assert len({event["worker"] for event in done}) == 1

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -101,12 +100,12 @@ def test_killed_and_resumed_on_slurm_it_is_as_here(
         stdout=subprocess.PIPE,
         text=True,
     )
-    time.sleep(3)
+    assert watching.stdout is not None
+    assert "at work" in watching.stdout.readline()
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     # It watches as long as anybody leads the run.
     watched, _ = watching.communicate(timeout=60)
-    assert "at work" in watched
     assert "nothing works here now" in watched
     resumed = command(data, there, "--engine", "slurm")
     done = subprocess.run(resumed, capture_output=True, text=True, check=False)

@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from morphoscope.serve.settings import ServeSettings
 from serve.servers import ServerThread
 from serve.test_serve_label import write_campaign
@@ -47,6 +49,7 @@ def _keeps_its_word(url: str, folder: Path, *words: str) -> int:
     return int(sent[1])
 
 
+@pytest.mark.thorough
 def test_every_route_keeps_its_word(server, tmp_path: Path) -> None:
     words = ("--exclude-path-regex", "/campaigns/")
     assert _keeps_its_word(server.url, tmp_path, *words) > 300

@@ -11,7 +11,7 @@ from test_train_checkpoint import CHECKPOINT, go, weights
 from morphoscope.engine.work import DEADLINE, OutOfTimeError
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.thorough)])
 def test_it_ends_with_the_same_weights(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
 ) -> None:
