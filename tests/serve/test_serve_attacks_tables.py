@@ -151,7 +151,7 @@ def test_a_table_that_is_larger_than_it_looks(target: Target, kind: str) -> None
     assert len(data) < BODY
     begun = time.monotonic()
     reply = target.client.post(f"{API}/jobs", files={"file": (f"table{suffix}", data)})
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 60
     if kind in HARMLESS and reply.status_code == 202:
         job = reply.json()
         target.client.delete(job["links"]["self"])
