@@ -65,10 +65,12 @@ def test_archive_may_stand_for_its_folder(
 def test_download_comes_before_reading(
     web: Any, tmp_path: Path, engine: Engine, zip_bytes: Any
 ) -> None:
-    settings = with_download(web, zip_bytes(MEMBERS), "x.zip", source="folder")
+    # Made again a second later, it has another time in it.
+    content = zip_bytes(MEMBERS)
+    settings = with_download(web, content, "x.zip", source="folder")
     summary = acquire(settings, data=None, out=tmp_path, engine=engine)
     assert summary["n"] == 2
-    assert (tmp_path / "downloads" / "x.zip").read_bytes() == zip_bytes(MEMBERS)
+    assert (tmp_path / "downloads" / "x.zip").read_bytes() == content
     acquire(settings, data=None, out=tmp_path, engine=engine)
     assert len(web.asked) == 1
 

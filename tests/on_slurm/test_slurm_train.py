@@ -35,7 +35,7 @@ size = 16
 [train]
 network = "resnet10"
 width = 0.125
-epochs = 40
+epochs = 16
 orientations = 1
 threads = 1
 precision = "float32"

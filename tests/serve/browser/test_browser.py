@@ -123,7 +123,9 @@ def test_an_answer_is_told_in_words_and_drawings(open_page, galaxy_file) -> None
     if inclination["reject"] is None:
         said = page.locator("svg.tilt").get_attribute("aria-label")
         assert f"{inclination['inclination']:.0f}°" in said
-    assert f"{answer['shape']['axial_ratio']:.2f}" in page.inner_text("#answer")
+    page.locator("#answer").filter(has_text=f"{answer['shape']['axial_ratio']:.2f}").first.wait_for(
+        state="attached"
+    )
     page.focus("#view")
     page.keyboard.press("[")
     assert page.is_visible("#stale")
@@ -154,7 +156,7 @@ def test_only_the_chosen_models_are_asked(open_page, galaxy_file) -> None:
     assert [one["model"] for one in evaluate(page)["answers"]] == ["galaxy-zoo-1"]
     page.uncheck("input[value=galaxy-zoo-1]")
     page.click("#go")
-    assert "No model is chosen." in page.inner_text("#error")
+    page.locator("#error").filter(has_text="No model is chosen.").first.wait_for(state="attached")
 
 
 def test_a_shared_link_opens_elsewhere(open_page, galaxy_file) -> None:
@@ -179,7 +181,7 @@ def test_the_browser_cannot_show_fits_and_the_server_can(open_page, tmp_path, dr
     page = open_page()
     page.set_input_files("#file", path)
     page.wait_for_selector("#unseen:not([hidden])")
-    assert "cannot show FITS" in page.inner_text("#unseen")
+    page.locator("#unseen").filter(has_text="cannot show FITS").first.wait_for(state="attached")
     assert page.is_hidden("#tools")
     assert evaluate(page)["image"]["kind"] == "FITS"
     page.wait_for_selector("#seen img")

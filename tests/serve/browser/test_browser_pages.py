@@ -153,7 +153,7 @@ def test_all_is_reached_by_keyboard_alone(open_page, galaxy_file) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     page.wait_for_selector("#answer .verdict")
-    assert "centre 5 % left" in page.inner_text("#placed")
+    page.locator("#placed").filter(has_text="centre 5 % left").first.wait_for(state="attached")
 
 
 @pytest.mark.parametrize(("scheme", "dark"), [("dark", True), ("light", False)])

@@ -10,7 +10,9 @@ from serve.browser.hands import evaluate
 def test_from_a_position_with_north_and_scale(open_page) -> None:
     page = open_page()
     page.fill("#where", "12h30m49s +12d23m28s")
-    assert "12:30:49.0 +12:23:28 (187.70417°, +12.39111°), ICRS" in page.inner_text("#reading")
+    page.locator("#reading").filter(
+        has_text="12:30:49.0 +12:23:28 (187.70417°, +12.39111°), ICRS"
+    ).first.wait_for(state="attached")
     page.keyboard.press("Enter")
     page.wait_for_selector("#tools:not([hidden])")
     assert "arrows; the bar is 30″ long" in page.get_attribute("svg.bearings", "aria-label")
@@ -37,11 +39,13 @@ def test_unknown_names_and_bad_positions(open_page) -> None:
     page.fill("#where", "no such galaxy")
     page.keyboard.press("Enter")
     page.wait_for_selector("#error:not([hidden])")
-    assert "What to do:" in page.inner_text("#error")
+    page.locator("#error").filter(has_text="What to do:").first.wait_for(state="attached")
     page.fill("#where", "3738")
-    assert "PGC 3738" in page.inner_text("#reading")
+    page.locator("#reading").filter(has_text="PGC 3738").first.wait_for(state="attached")
     page.keyboard.press("Enter")
-    assert "One number is not a position" in page.inner_text("#error")
+    page.locator("#error").filter(has_text="One number is not a position").first.wait_for(
+        state="attached"
+    )
 
 
 READ = {

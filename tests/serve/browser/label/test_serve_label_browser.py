@@ -172,7 +172,7 @@ def test_rejected_with_reasons_and_a_note(begun) -> None:
     assert page.locator("#reasons input:checked").count() == 2
     keys(page, "Enter")
     ready(page)
-    assert "ambiguous, bad image" in page.inner_text("#said")
+    page.locator("#said").filter(has_text="ambiguous, bad image").first.wait_for(state="attached")
     (vote,) = after_saving(page, "tilts")
     assert vote["content"] == {"reject": ["ambiguous", "bad_image"]}
     assert vote["note"].startswith("a star lies on it")

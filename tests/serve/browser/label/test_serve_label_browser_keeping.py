@@ -82,7 +82,7 @@ def test_signed_out_and_in_again(open_page, tried, server) -> None:
     page.context.clear_cookies()
     smooth(page)
     page.wait_for_selector("#signed-out:not([hidden])")
-    assert "until you sign in" in page.inner_text("#saved")
+    page.locator("#saved").filter(has_text="until you sign in").first.wait_for(state="attached")
     page.click("#signed-out a")
     page.wait_for_selector("#waits:not([hidden])")
     page.fill("#sign-in-name", "Vera")

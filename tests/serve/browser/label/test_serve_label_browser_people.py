@@ -22,7 +22,7 @@ def test_an_invitation_by_a_link_and_the_dashboard(open_page, tried) -> None:
     page.fill("#link-password", "long enough")
     page.click("#by-link button")
     page.wait_for_selector("#board:not([hidden])")
-    assert "of 40 galaxies measured" in page.inner_text("#bar")
+    page.locator("#bar").filter(has_text="of 40 galaxies measured").first.wait_for(state="attached")
     assert page.locator(".number").count() == 6
     page.wait_for_selector("#alarms >> text=No open alarm")
     page.click("#inviting button")

@@ -120,7 +120,9 @@ def test_votes_go_out_under_the_name_they_were_made(begun) -> None:
     assert answered.value.status == 403
     assert answered.value.json()["error"]["code"] == "other_person"
     page.wait_for_selector("#other-person:not([hidden])")
-    assert "1 vote waits until you sign in again" in page.inner_text("#saved")
+    page.locator("#saved").filter(has_text="1 vote waits until you sign in again").first.wait_for(
+        state="attached"
+    )
     assert votes_of(page, "shapes") == []
     page.context.clear_cookies()
     page.context.add_cookies(mine)
