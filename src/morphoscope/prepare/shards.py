@@ -29,6 +29,7 @@ __all__ = [
     "Shard",
     "ShardResult",
     "plan",
+    "shard_digest",
     "size_name",
     "write_shard",
     "write_shard_carefully",
@@ -185,7 +186,7 @@ class Journal:
         found = []
         for shard in shards:
             result = noted.get(shard.start)
-            if result and result.n == len(shard.file_locs) and result.sha256 == _digest(shard):
+            if result and result.n == len(shard.file_locs) and result.sha256 == shard_digest(shard):
                 found.append(result)
         return found
 
@@ -202,7 +203,8 @@ class Journal:
                 continue
 
 
-def _digest(shard: Shard) -> str:
+def shard_digest(shard: Shard) -> str:
+    """SHA-256 of the bytes that lie at a shard's place now."""
     with shard.path.open("rb") as handle:
         handle.seek(shard.offset)
         return hashlib.sha256(handle.read(shard.n_bytes)).hexdigest()

@@ -15,7 +15,13 @@ from morphoscope.engine import areas, peers
 from morphoscope.engine.work import exclusive
 from morphoscope.errors import StoreError
 from morphoscope.prepare.in_memory import BUSY, read_piece
-from morphoscope.prepare.shards import Shard, ShardResult, write_shard, write_shard_carefully
+from morphoscope.prepare.shards import (
+    Shard,
+    ShardResult,
+    shard_digest,
+    write_shard,
+    write_shard_carefully,
+)
 from morphoscope.prepare.space import close_gaps, require_room
 from morphoscope.prepare.store import npy_header
 from morphoscope.provenance import file_digest
@@ -87,7 +93,7 @@ def gather_whole(gathering: Gathering) -> str:
     memories = _memories(path.parent)
     for shard, kept in zip(shards, gathering.kept_shards, strict=True):
         here = replace(shard, path=whole)
-        if kept.memory == own and _digest(here) == kept.result.sha256:
+        if kept.memory == own and shard_digest(here) == kept.result.sha256:
             continue
         if not _is_taken(here, parts, kept, memories.get(kept.memory, "")):
             _make_again(here, kept)
@@ -148,9 +154,3 @@ def _make_again(shard: Shard, kept: Kept) -> None:
             f"images from row {shard.start} on, made again, are others than a moment ago",
             do="see that nobody changes the image files, then run `morphoscope prepare` again",
         )
-
-
-def _digest(shard: Shard) -> str:
-    with shard.path.open("rb") as handle:
-        handle.seek(shard.offset)
-        return hashlib.sha256(handle.read(shard.n_bytes)).hexdigest()
