@@ -24,9 +24,9 @@ __all__ = ["enter", "handing_on", "python_inside"]
 
 PROGRAMS = {"apptainer": "apptainer", "podman": "podman", "bubblewrap": "bwrap"}
 INSIDE = "MORPHOSCOPE_CONTAINER"
-# Variables that a worker is told by; Podman hands on none by itself.
-# What a job tells its worker; Apptainer hands it on under such names whatever its options are.
+# What a job tells its worker; Apptainer hands it on under names of its own, whatever its options.
 TOLD = (DEADLINE, CORES, "OMP_NUM_THREADS", "SLURMD_NODENAME")
+# Variables that a worker is told by; Podman hands on none by itself.
 HANDED_ON = ("MORPHOSCOPE_*", "DASK_*", "SLURM*", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
 PYTHON = "python3"
 
