@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import polars as pl
 import psutil
 import pytest
 
@@ -31,6 +33,25 @@ def die_once(path: Path) -> str:
     return path.name
 
 
+def query_under_ctrl_c(path: Path) -> int:
+    die_once(path)
+    stop = threading.Event()
+
+    def press() -> None:
+        while not stop.wait(0.02):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    presses = threading.Thread(target=press)
+    presses.start()
+    try:
+        for _ in range(50):
+            rows = pl.DataFrame({"a": range(20_000)}).lazy().sort("a", descending=True).collect()
+    finally:
+        stop.set()
+        presses.join()
+    return rows.height
+
+
 def die(x: int) -> int:
     os.kill(os.getpid(), signal.SIGKILL)
     return x
@@ -41,12 +62,6 @@ def test_every_item_comes_back_once(kind: str) -> None:
     with open_engine(EngineSettings(kind=kind, workers=2)) as engine:
         assert dict(engine.map(square, range(57))) == {i: i * i for i in range(57)}
         assert dict(engine.map(square, [])) == {}
-
-
-@pytest.mark.parametrize("kind", ["inline", "local"])
-def test_of_nothing_nothing_comes_back(kind: str) -> None:
-    with open_engine(EngineSettings(kind=kind, workers=2)) as engine:  # type: ignore[arg-type]
-        assert list(engine.map(abs, [])) == []
 
 
 @pytest.mark.parametrize("kind", ["inline", "local"])
@@ -73,6 +88,12 @@ def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
         path.touch()
     with open_engine(EngineSettings(kind="local", workers=2)) as engine:
         assert sorted(dict(engine.map(die_once, paths)).values()) == ["0", "1", "2"]
+
+
+def test_ctrl_c_is_not_for_the_workers_nor_for_those_in_their_place(tmp_path: Path) -> None:
+    with open_engine(EngineSettings(workers=2)) as engine:
+        paths = [tmp_path / "a", tmp_path / "b"]
+        assert dict(engine.map(query_under_ctrl_c, paths)) == {0: 20_000, 1: 20_000}
 
 
 def test_an_item_that_kills_every_worker_is_named() -> None:

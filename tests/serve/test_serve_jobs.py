@@ -251,7 +251,8 @@ def test_a_killed_server_loses_no_row_and_asks_none_twice_but_of_one_part(
     sky, tiny_model, tmp_path
 ) -> None:
     n = 5 * PART + 7
-    archives = sky.settings(cache_days=0, pixels=64)
+    # A slow answer is waited for: asked anew, it would count twice.
+    archives = sky.settings(cache_days=0, pixels=64, timeout_s=60.0)
     settings = f'models = ["{tiny_model}"]\n{toml_of(archives)}'
     with ServerProcess(tmp_path, settings) as process:
         job = send(process.client, positions(n), survey="legacy").json()

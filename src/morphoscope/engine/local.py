@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 
 from morphoscope.engine.dask_client import ConnectedWorkers, configure
 from morphoscope.errors import EngineError
@@ -67,12 +67,14 @@ class LocalWorkers(ConnectedWorkers):
 
 @contextmanager
 def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Let workers that start now leave it to this process what Ctrl-C means."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Let workers that start now, or later in their place, leave Ctrl-C to this process.
+
+    Polars takes the signal even where it is ignored; one that is blocked never comes.
+    """
+    # Its start, which that of the first worker would bring, lets the signal through again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
