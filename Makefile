@@ -23,7 +23,7 @@ tests: $(VENV)/.test
 	$(MAKE) --no-print-directory -j 2 tests-here tests-on-slurm
 
 tests-here: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not thorough" --ignore tests/on_slurm
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not thorough" --ignore tests/on_slurm
 
 tests-on-slurm: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not thorough" tests/on_slurm

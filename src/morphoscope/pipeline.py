@@ -34,6 +34,7 @@ from morphoscope.errors import (
     TrainingError,
     WeightsError,
 )
+from morphoscope.prepare.again import make_again
 from morphoscope.prepare.in_memory import give_back
 from morphoscope.progress import say
 from morphoscope.provenance import (
@@ -235,6 +236,8 @@ def prepared(job: Job, variant: Recipe) -> Job:
     own = replace(job, recipe=variant, places=places)
     for name in ("acquire", "clean", "split", "prepare"):
         run_if_needed(STAGES[name], own)
+    if own.engine is not None:
+        make_again(own.folder("prepare"), own.engine)
     return own
 
 
@@ -301,8 +304,11 @@ def run_if_needed(stage: Stage, job: Job, *, force: bool = False) -> StageRecord
 
 def _turn(job: Job, stage: Stage) -> None:
     """Have the engine work for a stage; without one nothing fans out."""
-    if job.engine is not None:
-        job.engine.turn_to(stage.name)
+    if job.engine is None:
+        return
+    job.engine.turn_to(stage.name)
+    if "prepare" in stage.needs:
+        make_again(job.folder("prepare"), job.engine)
 
 
 def _is_whole(former: Path, fingerprint: Fingerprint) -> bool:

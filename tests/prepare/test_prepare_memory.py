@@ -19,11 +19,14 @@ from PIL import Image
 
 from morphoscope.catalog import write_catalogue
 from morphoscope.engine import areas, open_engine
+from morphoscope.engine.activity import read_activity
 from morphoscope.errors import DiskSpaceError, EngineError, StoreError
 from morphoscope.prepare import open_store, prepare, spread
+from morphoscope.prepare.again import make_again
 from morphoscope.prepare.in_memory import declared, give_back, is_in_memory
 from morphoscope.prepare.shards import plan
 from morphoscope.prepare.spread import Gathering, gather_whole, keep_shard
+from morphoscope.prepare.store import read_description
 from morphoscope.provenance import content_digest, file_digest
 from morphoscope.recipe import EngineSettings, PrepareSettings
 
@@ -86,6 +89,38 @@ def test_what_is_damaged_is_found_and_made_again(folder: Path) -> None:
         handle.seek(1000)
         handle.write(b"struck by a cosmic ray")
     assert np.array_equal(open_store(store).images, before)
+    give_back(store)
+
+
+def test_all_processes_make_again_what_is_gone(folder: Path, tmp_path: Path) -> None:
+    store = made(folder, "memory")
+    before = open_store(store).images.copy()
+    give_back(store)
+    with open_engine(EngineSettings(workers=2), folder=tmp_path) as engine:
+        make_again(store, engine)
+        # Now they are there.
+        make_again(store, engine)
+    assert len([event for event in read_activity(tmp_path) if event["what"] == "done"]) == 16
+    assert file_digest(store / "images.npy") == read_description(store)["sha256"]
+    assert np.array_equal(open_store(store).images, before)
+    give_back(store)
+
+
+def test_images_that_changed_meanwhile_are_told_by_all_processes(folder: Path) -> None:
+    store = made(folder, "memory")
+    give_back(store)
+    shutil.copy(folder / "4.jpg", folder / "5.jpg")
+    with open_engine(EngineSettings(kind="inline")) as engine:
+        with pytest.raises(StoreError, match=r"made again, are others than were prepared"):
+            make_again(store, engine)
+        (folder / "5.jpg").unlink()
+        with pytest.raises(StoreError, match=r"cannot be made again .*bring the image file back"):
+            make_again(store, engine)
+        # Images in files are no matter of this.
+        files = made(folder, "files", None)
+        (files / "images.npy").unlink()
+        make_again(files, engine)
+        assert not (files / "images.npy").exists()
     give_back(store)
 
 
@@ -220,6 +255,16 @@ def test_workers_of_a_cluster_keep_their_parts_until_one_gathers_them(
         assert [path.name for path in area.glob("*.npy")] == ["images.npy"]
         assert file_digest(store / "images.npy") == file_digest(files / "images.npy")
         # Workers of somebody else go on, and hold nothing.
+        give_back(store)
+        assert not area.exists()
+    # Those of the next process make them again together.
+    with open_engine(EngineSettings(kind="address", address=workers), folder=folder) as engine:
+        make_again(store, engine)
+        assert file_digest(store / "images.npy") == file_digest(files / "images.npy")
+        again = len(read_activity(folder))
+        make_again(store, engine)
+        assert len(read_activity(folder)) == again > 16
+        assert len(open_store(store)) == 79
         give_back(store)
         assert not area.exists()
 

@@ -91,8 +91,6 @@ PLACES = {
     "positions": pl.DataFrame({"objID": ["007", "8"], "RA": [150.0, 151.0], "Dec": [2.0, 3.0]}),
     "names": pl.DataFrame({"id": ["a", "b"], "Name": ["M 51", "PGC 3738"]}),
 }
-
-
 KINDS = [(suffix, "positions") for suffix in (".csv", ".parquet", ".fits", ".vot", ".ecsv")]
 
 

@@ -26,7 +26,7 @@ from morphoscope.catalog import atomic_path, read_catalogue
 from morphoscope.engine import areas, peers
 from morphoscope.engine.work import exclusive
 from morphoscope.errors import StoreError
-from morphoscope.prepare.shards import plan, write_shard
+from morphoscope.prepare.shards import ShardResult, plan, write_shard
 from morphoscope.prepare.space import allocate
 from morphoscope.prepare.store import CATALOGUE, IMAGES, npy_header, read_description, row_bytes
 from morphoscope.progress import say
@@ -38,8 +38,11 @@ __all__ = [
     "declared",
     "give_back",
     "is_in_memory",
+    "is_somewhere",
     "link",
     "read_piece",
+    "require_kept",
+    "require_same",
     "unlink",
 ]
 
@@ -131,20 +134,46 @@ def bring(folder: Path, described: dict[str, Any]) -> None:
         part = path.with_name(PART)
         if not _is_taken(path, part, described):
             _make_again(folder, part, described)
-            if known_digest(part) != described["sha256"]:
-                part.unlink()
-                raise StoreError(
-                    f"the images of {folder}, made again, are others than were prepared",
-                    expected=f"the SHA-256 {described['sha256']}",
-                    do="run `morphoscope prepare` again; image files may have changed",
-                )
+            require_same(folder, part, described)
         part.replace(path)
+
+
+def require_same(folder: Path, made: Path, described: dict[str, Any]) -> None:
+    """Remove images that were made again, and raise, where they are others than were prepared."""
+    if known_digest(made) != described["sha256"]:
+        made.unlink()
+        raise StoreError(
+            f"the images of {folder}, made again, are others than were prepared",
+            expected=f"the SHA-256 {described['sha256']}",
+            do="run `morphoscope prepare` again; image files may have changed",
+        )
+
+
+def require_kept(folder: Path, result: ShardResult) -> None:
+    """Raise where an image that was prepared can be read no more."""
+    if result.rejects:
+        reason, detail = next(iter(result.rejects.values()))
+        raise StoreError(
+            f"the images of {folder} were in memory, and cannot be made again ({reason}: {detail})",
+            do="bring the image file back, or run `morphoscope prepare` again",
+        )
+
+
+def is_somewhere(path: Path, described: dict[str, Any]) -> bool:
+    """Whether images lie here, or in the memory of another worker, by their name and size."""
+    n_bytes = _n_bytes(described)
+    if _size(path) == n_bytes:
+        return True
+    for address in peers.others():
+        with suppress(OSError):
+            if peers.ask(address, _size, path) == n_bytes:
+                return True
+    return False
 
 
 def _is_taken(path: Path, part: Path, described: dict[str, Any]) -> bool:
     """Whether a worker has the images whole, and they came from there as they were prepared."""
-    shape, dtype = _shape(described), np.dtype(described["dtype"])
-    n_bytes = len(npy_header(shape, dtype)) + shape[0] * row_bytes(shape, dtype)
+    n_bytes = _n_bytes(described)
     # Those that came meanwhile may have them, and who was too busy to answer is asked again.
     for address in [one for _ in range(ROUNDS) for one in peers.others()]:
         try:
@@ -208,14 +237,12 @@ def _make_again(folder: Path, part: Path, described: dict[str, Any]) -> None:
     part.unlink(missing_ok=True)
     allocate(part, shape, dtype)
     for shard in plan(part, shape, file_locs, settings, look_at_sizes=False):
-        rejects = write_shard(shard).rejects
-        if rejects:
-            reason, detail = next(iter(rejects.values()))
-            raise StoreError(
-                f"the images of {folder} were in memory, and cannot be made again ({reason}: "
-                f"{detail})",
-                do="bring the image file back, or run `morphoscope prepare` again",
-            )
+        require_kept(folder, write_shard(shard))
+
+
+def _n_bytes(described: dict[str, Any]) -> int:
+    shape, dtype = _shape(described), np.dtype(described["dtype"])
+    return len(npy_header(shape, dtype)) + shape[0] * row_bytes(shape, dtype)
 
 
 def _shape(described: dict[str, Any]) -> tuple[int, ...]:

@@ -1,0 +1,96 @@
+"""Images in memory that are in none any more, as after a kill: all workers make them again."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from morphoscope.catalog import read_catalogue
+from morphoscope.engine import Engine, areas
+from morphoscope.engine.work import exclusive
+from morphoscope.prepare.in_memory import (
+    BUSY,
+    PART,
+    is_in_memory,
+    is_somewhere,
+    require_kept,
+    require_same,
+)
+from morphoscope.prepare.shards import (
+    Shard,
+    plan,
+    write_shard,
+    write_shard_carefully,
+)
+from morphoscope.prepare.space import allocate
+from morphoscope.prepare.spread import Gathering, gather_whole, keep_shard, keep_shard_carefully
+from morphoscope.prepare.store import CATALOGUE, IMAGES, read_description
+from morphoscope.progress import progress, say
+from morphoscope.recipe import PrepareSettings
+
+__all__ = ["make_again"]
+
+
+def make_again(folder: Path, engine: Engine) -> None:
+    """Have all workers make the images of a store again, if they were in memory and are gone.
+
+    A single process that opens the store would do the same, alone.
+
+    Raises
+    ------
+    StoreError
+        They cannot be made as they were.
+    EngineError
+        The memory cannot be used.
+    """
+    described = read_description(folder) or {}
+    if described.get("state") != "complete" or not is_in_memory(folder / IMAGES):
+        return
+    place = Path(os.path.realpath(folder / IMAGES))
+    if is_somewhere(place, described):
+        return
+    say(f"{folder}: its images are in no memory any more, and are made again")
+    make = _apart if engine.clustered else _here
+    make(folder, place, described, engine)
+
+
+def _here(folder: Path, place: Path, described: dict[str, Any], engine: Engine) -> None:
+    """Have the processes of this machine do it."""
+    areas.claim(place.parent)
+    part = place.with_name(PART)
+    with exclusive(place.parent / BUSY, math.inf):
+        shards = _shards(folder, part, described)
+        part.unlink(missing_ok=True)
+        allocate(part, shards[0].shape, shards[0].dtype)
+        with progress("prepare", described["shape"][0]) as advance:
+            for _, result in engine.map(write_shard, shards, careful=write_shard_carefully):
+                require_kept(folder, result)
+                advance(result.n)
+        require_same(folder, part, described)
+        part.replace(place)
+
+
+def _apart(folder: Path, place: Path, described: dict[str, Any], engine: Engine) -> None:
+    """Have each worker of a cluster keep its part, and one gather them all.
+
+    Whether they are the same is seen when they are brought from there.
+    """
+    shards = _shards(folder, place, described)
+    found = {}
+    with progress("prepare", described["shape"][0]) as advance:
+        for index, kept in engine.map(keep_shard, shards, careful=keep_shard_carefully):
+            require_kept(folder, kept.result)
+            found[index] = kept
+            advance(kept.result.n)
+    ordered = [found[index] for index in range(len(shards))]
+    whole = Gathering(place, shards, ordered, range(described["shape"][0]))
+    list(engine.map(gather_whole, [whole]))
+
+
+def _shards(folder: Path, path: Path, described: dict[str, Any]) -> list[Shard]:
+    settings = PrepareSettings.model_validate(described["preparation"])
+    file_locs = read_catalogue(folder / CATALOGUE).frame["file_loc"].to_list()
+    shape = tuple(int(length) for length in described["shape"])
+    return plan(path, shape, file_locs, settings, look_at_sizes=False)
