@@ -1,8 +1,9 @@
 # make run: simulated galaxies, end to end.   make test: lint, types and tests.
 PYTHON ?= python3
 VENV ?= .venv
+PIP_FLAGS ?=
 BIN := $(VENV)/bin
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt
 
 .PHONY: run test lint types tests tests-here tests-on-slurm test-thorough docs clean
 
