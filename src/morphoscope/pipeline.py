@@ -236,8 +236,6 @@ def prepared(job: Job, variant: Recipe) -> Job:
     own = replace(job, recipe=variant, places=places)
     for name in ("acquire", "clean", "split", "prepare"):
         run_if_needed(STAGES[name], own)
-    if own.engine is not None:
-        make_again(own.folder("prepare"), own.engine)
     return own
 
 
@@ -306,9 +304,9 @@ def _turn(job: Job, stage: Stage) -> None:
     """Have the engine work for a stage; without one nothing fans out."""
     if job.engine is None:
         return
-    job.engine.turn_to(stage.name)
-    if "prepare" in stage.needs:
+    if stage.name == "train":
         make_again(job.folder("prepare"), job.engine)
+    job.engine.turn_to(stage.name)
 
 
 def _is_whole(former: Path, fingerprint: Fingerprint) -> bool:

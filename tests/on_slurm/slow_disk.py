@@ -31,7 +31,11 @@ def stop_and_go(real: Path, seen: Path, first: Path, stuck_s: float) -> None:
     finally:
         disk.send_signal(signal.SIGCONT)
         subprocess.run(["umount", "--lazy", str(seen)], check=False)
-        disk.wait(10)
+        try:
+            disk.wait(10)
+        except subprocess.TimeoutExpired:
+            # Somebody still has a file open there.
+            disk.kill()
 
 
 if __name__ == "__main__":

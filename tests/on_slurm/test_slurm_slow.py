@@ -33,8 +33,8 @@ STUCK_S, PATIENCE_S = 12.0, 4.0
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """The folder ``real`` as seen through a slow disk, which gets stuck after the first images."""
-    if shutil.which("bindfs") is None:
-        pytest.skip("bindfs is not installed")
+    if shutil.which("bindfs") is None or not Path("/dev/fuse").exists():
+        pytest.skip("bindfs is not installed, or there is no /dev/fuse")
     real, seen = tmp_path / "real", tmp_path / "seen"
     real.mkdir()
     seen.mkdir()
@@ -42,10 +42,12 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     first = real / "slurm/shards.jsonl"
     words = [str(real), str(seen), str(first), str(STUCK_S)]
     process = subprocess.Popen([sys.executable, script, *words])
-    until(seen.is_mount, 30, "mounted folder")
-    yield seen
-    process.terminate()
-    assert process.wait(60) == 0
+    try:
+        until(seen.is_mount, 30, "mounted folder")
+        yield seen
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 def prepared(folder: Path, settings: EngineSettings) -> str:

@@ -106,11 +106,15 @@ def test_all_processes_make_again_what_is_gone(folder: Path, tmp_path: Path) -> 
     give_back(store)
 
 
-def test_images_that_changed_meanwhile_are_told_by_all_processes(folder: Path) -> None:
+@pytest.mark.parametrize("kind", ["inline", "address"])
+def test_images_that_changed_meanwhile_are_told_by_all_processes(
+    folder: Path, workers: str, kind: str
+) -> None:
     store = made(folder, "memory")
     give_back(store)
     shutil.copy(folder / "4.jpg", folder / "5.jpg")
-    with open_engine(EngineSettings(kind="inline")) as engine:
+    address = workers if kind == "address" else ""
+    with open_engine(EngineSettings.model_validate({"kind": kind, "address": address})) as engine:
         with pytest.raises(StoreError, match=r"made again, are others than were prepared"):
             make_again(store, engine)
         (folder / "5.jpg").unlink()
@@ -254,16 +258,18 @@ def test_workers_of_a_cluster_keep_their_parts_until_one_gathers_them(
         area = (store / "images.npy").readlink().parent
         assert [path.name for path in area.glob("*.npy")] == ["images.npy"]
         assert file_digest(store / "images.npy") == file_digest(files / "images.npy")
-        # Workers of somebody else go on, and hold nothing.
+    # Workers of somebody else go on, and still have them when the one that led was killed.
+    with open_engine(EngineSettings(kind="address", address=workers), folder=folder) as engine:
+        make_again(store, engine)
+        assert len([event for event in read_activity(folder) if event["what"] == "done"]) == 1
         give_back(store)
         assert not area.exists()
-    # Those of the next process make them again together.
+    # Nothing is held, so that they make it again together.
     with open_engine(EngineSettings(kind="address", address=workers), folder=folder) as engine:
         make_again(store, engine)
         assert file_digest(store / "images.npy") == file_digest(files / "images.npy")
-        again = len(read_activity(folder))
-        make_again(store, engine)
-        assert len(read_activity(folder)) == again > 16
+        done = [event for event in read_activity(folder) if event["what"] == "done"]
+        assert len(done) > 16
         assert len(open_store(store)) == 79
         give_back(store)
         assert not area.exists()

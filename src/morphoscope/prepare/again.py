@@ -13,8 +13,10 @@ from morphoscope.engine.work import exclusive
 from morphoscope.prepare.in_memory import (
     BUSY,
     PART,
+    give_back,
     is_in_memory,
     is_somewhere,
+    is_there,
     require_kept,
     require_same,
 )
@@ -28,6 +30,7 @@ from morphoscope.prepare.space import allocate
 from morphoscope.prepare.spread import Gathering, gather_whole, keep_shard, keep_shard_carefully
 from morphoscope.prepare.store import CATALOGUE, IMAGES, read_description
 from morphoscope.progress import progress, say
+from morphoscope.provenance import known_digest
 from morphoscope.recipe import PrepareSettings
 
 __all__ = ["make_again"]
@@ -36,7 +39,8 @@ __all__ = ["make_again"]
 def make_again(folder: Path, engine: Engine) -> None:
     """Have all workers make the images of a store again, if they were in memory and are gone.
 
-    A single process that opens the store would do the same, alone.
+    A single process that opens the store would do the same, alone. The engine works for
+    ``prepare`` then.
 
     Raises
     ------
@@ -49,16 +53,27 @@ def make_again(folder: Path, engine: Engine) -> None:
     if described.get("state") != "complete" or not is_in_memory(folder / IMAGES):
         return
     place = Path(os.path.realpath(folder / IMAGES))
-    if is_somewhere(place, described):
+    engine.turn_to("prepare")
+    if engine.clustered:
+        # Workers may be there already and have them; those of this process's machine need not.
+        if not all(found for _, found in engine.map(is_somewhere, [(place, described)])):
+            _say_so(folder)
+            _apart(folder, place, described, engine)
         return
+    # What is not claimed is cleared by the next claim.
+    areas.claim(place.parent)
+    if not is_there(place, described):
+        _say_so(folder)
+        _here(folder, place, described, engine)
+        engine.rest()
+
+
+def _say_so(folder: Path) -> None:
     say(f"{folder}: its images are in no memory any more, and are made again")
-    make = _apart if engine.clustered else _here
-    make(folder, place, described, engine)
 
 
 def _here(folder: Path, place: Path, described: dict[str, Any], engine: Engine) -> None:
     """Have the processes of this machine do it."""
-    areas.claim(place.parent)
     part = place.with_name(PART)
     with exclusive(place.parent / BUSY, math.inf):
         shards = _shards(folder, part, described)
@@ -68,15 +83,12 @@ def _here(folder: Path, place: Path, described: dict[str, Any], engine: Engine) 
             for _, result in engine.map(write_shard, shards, careful=write_shard_carefully):
                 require_kept(folder, result)
                 advance(result.n)
-        require_same(folder, part, described)
+        require_same(folder, known_digest(part), described)
         part.replace(place)
 
 
 def _apart(folder: Path, place: Path, described: dict[str, Any], engine: Engine) -> None:
-    """Have each worker of a cluster keep its part, and one gather them all.
-
-    Whether they are the same is seen when they are brought from there.
-    """
+    """Have each worker of a cluster keep its part, and one gather them all."""
     shards = _shards(folder, place, described)
     found = {}
     with progress("prepare", described["shape"][0]) as advance:
@@ -86,7 +98,10 @@ def _apart(folder: Path, place: Path, described: dict[str, Any], engine: Engine)
             advance(kept.result.n)
     ordered = [found[index] for index in range(len(shards))]
     whole = Gathering(place, shards, ordered, range(described["shape"][0]))
-    list(engine.map(gather_whole, [whole]))
+    for _, digest in engine.map(gather_whole, [whole]):
+        if digest != described["sha256"]:
+            give_back(folder)
+        require_same(folder, digest, described)
 
 
 def _shards(folder: Path, path: Path, described: dict[str, Any]) -> list[Shard]:

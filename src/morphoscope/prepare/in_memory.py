@@ -39,6 +39,7 @@ __all__ = [
     "give_back",
     "is_in_memory",
     "is_somewhere",
+    "is_there",
     "link",
     "read_piece",
     "require_kept",
@@ -134,14 +135,16 @@ def bring(folder: Path, described: dict[str, Any]) -> None:
         part = path.with_name(PART)
         if not _is_taken(path, part, described):
             _make_again(folder, part, described)
-            require_same(folder, part, described)
+            digest = known_digest(part)
+            if digest != described["sha256"]:
+                part.unlink()
+            require_same(folder, digest, described)
         part.replace(path)
 
 
-def require_same(folder: Path, made: Path, described: dict[str, Any]) -> None:
-    """Remove images that were made again, and raise, where they are others than were prepared."""
-    if known_digest(made) != described["sha256"]:
-        made.unlink()
+def require_same(folder: Path, digest: str, described: dict[str, Any]) -> None:
+    """Raise where images that were made again are others than were prepared."""
+    if digest != described["sha256"]:
         raise StoreError(
             f"the images of {folder}, made again, are others than were prepared",
             expected=f"the SHA-256 {described['sha256']}",
@@ -159,14 +162,19 @@ def require_kept(folder: Path, result: ShardResult) -> None:
         )
 
 
-def is_somewhere(path: Path, described: dict[str, Any]) -> bool:
-    """Whether images lie here, or in the memory of another worker, by their name and size."""
-    n_bytes = _n_bytes(described)
-    if _size(path) == n_bytes:
+def is_there(path: Path, described: dict[str, Any]) -> bool:
+    """Whether images lie in the memory of this machine, by their name and size."""
+    return _size(path) == _n_bytes(described)
+
+
+def is_somewhere(wanted: tuple[Path, dict[str, Any]]) -> bool:
+    """Whether images lie in the memory of this worker's machine or of another worker's."""
+    path, described = wanted
+    if is_there(path, described):
         return True
-    for address in peers.others():
+    for address in [one for _ in range(ROUNDS) for one in peers.others()]:
         with suppress(OSError):
-            if peers.ask(address, _size, path) == n_bytes:
+            if peers.ask(address, _size, path) == _n_bytes(described):
                 return True
     return False
 
