@@ -30,9 +30,17 @@ from morphoscope.prepare.store import read_description
 from morphoscope.provenance import content_digest, file_digest
 from morphoscope.recipe import EngineSettings, PrepareSettings
 
-MEMORY = Path("/dev/shm")
+# Of this process alone: what is left there is freed by any other one that comes along.
+MEMORY = Path(f"/dev/shm/tests-{os.getpid()}")
 SETTINGS = PrepareSettings.model_validate({"size": 16})
-pytestmark = pytest.mark.skipif(not MEMORY.is_dir(), reason="there is no /dev/shm")
+pytestmark = pytest.mark.skipif(not MEMORY.parent.is_dir(), reason="there is no /dev/shm")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _memory() -> Iterator[None]:
+    MEMORY.mkdir()
+    yield
+    shutil.rmtree(MEMORY)
 
 
 @pytest.fixture
