@@ -1,6 +1,7 @@
 # make run: simulated galaxies, end to end.   make test: lint, types and tests.
 PYTHON ?= python3
 VENV ?= .venv
+# Further words for pip, as --no-compile.
 PIP_FLAGS ?=
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt

@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from morphoscope.engine.activity import read_activity
 from morphoscope.errors import RecipeError
 from morphoscope.pipeline import run_stage, run_stages, status
 from morphoscope.recipe import Recipe, load_recipe
@@ -113,6 +114,19 @@ def test_a_later_stage_makes_the_images_again(
     run_stage(memory, in_memory, "evaluate", force=True)
     assert "made again" in capsys.readouterr().err
     assert predictions(in_memory).equals(predictions(by_files))
+
+
+def test_a_training_has_the_workers_make_the_images_again(
+    memory: Recipe, by_files: Path, in_memory: Path
+) -> None:
+    def prepared() -> int:
+        events = read_activity(in_memory)
+        return sum(one["what"] == "done" and one["stage"] == "prepare" for one in events)
+
+    before = prepared()
+    run_stages(memory, in_memory, first="train")
+    assert prepared() == 2 * before > 0
+    assert (in_memory / WEIGHTS).read_bytes() == (by_files / WEIGHTS).read_bytes()
 
 
 def test_killed_it_leaves_what_the_next_one_takes_up(

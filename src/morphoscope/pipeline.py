@@ -301,8 +301,9 @@ def run_if_needed(stage: Stage, job: Job, *, force: bool = False) -> StageRecord
 
 
 def _turn(job: Job, stage: Stage) -> None:
-    """Have the engine work for a stage; without one nothing fans out."""
+    """Have the engine work for a stage, and a training find its images in memory."""
     if job.engine is None:
+        # Nothing fans out.
         return
     if stage.name == "train":
         make_again(job.folder("prepare"), job.engine)

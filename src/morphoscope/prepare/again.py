@@ -7,31 +7,26 @@ import os
 from pathlib import Path
 from typing import Any
 
-from morphoscope.catalog import read_catalogue
 from morphoscope.engine import Engine, areas
 from morphoscope.engine.work import exclusive
 from morphoscope.prepare.in_memory import (
     BUSY,
     PART,
+    changed,
     give_back,
+    gone,
     is_in_memory,
     is_somewhere,
     is_there,
     require_kept,
-    require_same,
+    shards_again,
 )
-from morphoscope.prepare.shards import (
-    Shard,
-    plan,
-    write_shard,
-    write_shard_carefully,
-)
+from morphoscope.prepare.shards import write_shard, write_shard_carefully
 from morphoscope.prepare.space import allocate
 from morphoscope.prepare.spread import Gathering, gather_whole, keep_shard, keep_shard_carefully
-from morphoscope.prepare.store import CATALOGUE, IMAGES, read_description
+from morphoscope.prepare.store import IMAGES, read_description
 from morphoscope.progress import progress, say
 from morphoscope.provenance import known_digest
-from morphoscope.recipe import PrepareSettings
 
 __all__ = ["make_again"]
 
@@ -57,39 +52,37 @@ def make_again(folder: Path, engine: Engine) -> None:
     if engine.clustered:
         # Workers may be there already and have them; those of this process's machine need not.
         if not all(found for _, found in engine.map(is_somewhere, [(place, described)])):
-            _say_so(folder)
+            say(gone(folder))
             _apart(folder, place, described, engine)
         return
     # What is not claimed is cleared by the next claim.
     areas.claim(place.parent)
     if not is_there(place, described):
-        _say_so(folder)
+        say(gone(folder))
         _here(folder, place, described, engine)
         engine.rest()
-
-
-def _say_so(folder: Path) -> None:
-    say(f"{folder}: its images are in no memory any more, and are made again")
 
 
 def _here(folder: Path, place: Path, described: dict[str, Any], engine: Engine) -> None:
     """Have the processes of this machine do it."""
     part = place.with_name(PART)
     with exclusive(place.parent / BUSY, math.inf):
-        shards = _shards(folder, part, described)
+        shards = shards_again(folder, part, described)
         part.unlink(missing_ok=True)
         allocate(part, shards[0].shape, shards[0].dtype)
         with progress("prepare", described["shape"][0]) as advance:
             for _, result in engine.map(write_shard, shards, careful=write_shard_carefully):
                 require_kept(folder, result)
                 advance(result.n)
-        require_same(folder, known_digest(part), described)
+        if known_digest(part) != described["sha256"]:
+            part.unlink()
+            raise changed(folder, described)
         part.replace(place)
 
 
 def _apart(folder: Path, place: Path, described: dict[str, Any], engine: Engine) -> None:
     """Have each worker of a cluster keep its part, and one gather them all."""
-    shards = _shards(folder, place, described)
+    shards = shards_again(folder, place, described)
     found = {}
     with progress("prepare", described["shape"][0]) as advance:
         for index, kept in engine.map(keep_shard, shards, careful=keep_shard_carefully):
@@ -101,11 +94,4 @@ def _apart(folder: Path, place: Path, described: dict[str, Any], engine: Engine)
     for _, digest in engine.map(gather_whole, [whole]):
         if digest != described["sha256"]:
             give_back(folder)
-        require_same(folder, digest, described)
-
-
-def _shards(folder: Path, path: Path, described: dict[str, Any]) -> list[Shard]:
-    settings = PrepareSettings.model_validate(described["preparation"])
-    file_locs = read_catalogue(folder / CATALOGUE).frame["file_loc"].to_list()
-    shape = tuple(int(length) for length in described["shape"])
-    return plan(path, shape, file_locs, settings, look_at_sizes=False)
+            raise changed(folder, described)

@@ -26,7 +26,7 @@ from morphoscope.catalog import atomic_path, read_catalogue
 from morphoscope.engine import areas, peers
 from morphoscope.engine.work import exclusive
 from morphoscope.errors import StoreError
-from morphoscope.prepare.shards import ShardResult, plan, write_shard
+from morphoscope.prepare.shards import Shard, ShardResult, plan, write_shard
 from morphoscope.prepare.space import allocate
 from morphoscope.prepare.store import CATALOGUE, IMAGES, npy_header, read_description, row_bytes
 from morphoscope.progress import say
@@ -35,15 +35,17 @@ from morphoscope.recipe import PrepareSettings
 
 __all__ = [
     "bring",
+    "changed",
     "declared",
     "give_back",
+    "gone",
     "is_in_memory",
     "is_somewhere",
     "is_there",
     "link",
     "read_piece",
     "require_kept",
-    "require_same",
+    "shards_again",
     "unlink",
 ]
 
@@ -135,21 +137,24 @@ def bring(folder: Path, described: dict[str, Any]) -> None:
         part = path.with_name(PART)
         if not _is_taken(path, part, described):
             _make_again(folder, part, described)
-            digest = known_digest(part)
-            if digest != described["sha256"]:
+            if known_digest(part) != described["sha256"]:
                 part.unlink()
-            require_same(folder, digest, described)
+                raise changed(folder, described)
         part.replace(path)
 
 
-def require_same(folder: Path, digest: str, described: dict[str, Any]) -> None:
-    """Raise where images that were made again are others than were prepared."""
-    if digest != described["sha256"]:
-        raise StoreError(
-            f"the images of {folder}, made again, are others than were prepared",
-            expected=f"the SHA-256 {described['sha256']}",
-            do="run `morphoscope prepare` again; image files may have changed",
-        )
+def gone(folder: Path) -> str:
+    """What is said before images are made again."""
+    return f"{folder}: its images are in no memory any more, and are made again"
+
+
+def changed(folder: Path, described: dict[str, Any]) -> StoreError:
+    """Error to raise where images that were made again are others than were prepared."""
+    return StoreError(
+        f"the images of {folder}, made again, are others than were prepared",
+        expected=f"the SHA-256 {described['sha256']}",
+        do="run `morphoscope prepare` again; image files may have changed",
+    )
 
 
 def require_kept(folder: Path, result: ShardResult) -> None:
@@ -238,14 +243,19 @@ def read_piece(path: Path, start: int, length: int) -> bytes:
 
 def _make_again(folder: Path, part: Path, described: dict[str, Any]) -> None:
     """Prepare the images again, here and alone."""
-    say(f"{folder}: its images are in no memory any more, and are made again")
-    shape, dtype = _shape(described), np.dtype(described["dtype"])
+    say(gone(folder))
+    part.unlink(missing_ok=True)
+    shards = shards_again(folder, part, described)
+    allocate(part, shards[0].shape, shards[0].dtype)
+    for shard in shards:
+        require_kept(folder, write_shard(shard))
+
+
+def shards_again(folder: Path, path: Path, described: dict[str, Any]) -> list[Shard]:
+    """Shards of the images of a finished store, to be written to a path."""
     settings = PrepareSettings.model_validate(described["preparation"])
     file_locs = read_catalogue(folder / CATALOGUE).frame["file_loc"].to_list()
-    part.unlink(missing_ok=True)
-    allocate(part, shape, dtype)
-    for shard in plan(part, shape, file_locs, settings, look_at_sizes=False):
-        require_kept(folder, write_shard(shard))
+    return plan(path, _shape(described), file_locs, settings, look_at_sizes=False)
 
 
 def _n_bytes(described: dict[str, Any]) -> int:
