@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import importlib
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -142,11 +142,13 @@ def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
         "heavy = {'torch', 'polars', 'astropy', 'cv2', 'galsim', 'matplotlib', 'distributed'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
-    best = 9.0
+    best = 9.0  # seconds of a core: what else the machine does is no matter
     for _ in range(3):
-        began = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        best = min(best, time.perf_counter() - began)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        best = min(best, spent)
         assert done.returncode == 0, done.stderr
         assert "predict" in done.stdout
     assert best < 0.5
