@@ -28,6 +28,7 @@ __all__ = [
     "TABLE_SUFFIXES",
     "Catalogue",
     "atomic_path",
+    "discard",
     "free_names",
     "nearest",
     "read_catalogue",
@@ -90,7 +91,7 @@ class atomic_path:  # noqa: N801 - reads as a function: `with atomic_path(target
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
         if kind is not None:
-            _discard(self.temporary)
+            discard(self.temporary)
             if isinstance(error, Exception) and _tells_full_disk(error):
                 free = shutil.disk_usage(self.target.parent).free
                 raise DiskSpaceError(
@@ -113,7 +114,8 @@ def _tells_full_disk(error: Exception) -> bool:
     return full or any(told in words for told in FULL_DISK)
 
 
-def _discard(path: Path) -> None:
+def discard(path: Path) -> None:
+    """Remove a file or a folder; nothing is wrong where it is not there."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:

@@ -49,6 +49,16 @@ store, out, settings, augment, balance = sys.argv[1:]
 train(TrainSettings.model_validate_json(settings), AugmentSettings.model_validate_json(augment),
       BalanceSettings.model_validate_json(balance), store=Path(store), seed=5, out=Path(out))
 """
+# The system ends it in the midst of a file: no file may be longer than this.
+ENDED_AS_IT_WRITES = """
+import resource, signal, sys
+from pathlib import Path
+import torch
+from morphoscope.networks.tensors import write_tensors
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+write_tensors(Path(sys.argv[1]), {"zeros": torch.zeros(100_000)})
+"""
 
 
 def go(store: Path, out: Path, **changes: Any) -> dict[str, Any]:
@@ -115,8 +125,18 @@ def test_killed_at_random_points_ends_with_the_same_bits(
     go(store, tmp_path)
     assert weights(tmp_path) == weights(uninterrupted)
     assert history(tmp_path) == history(uninterrupted)
-    leftovers = [p for p in (tmp_path / "members").rglob("*") if p.name.endswith(".partial")]
-    assert not leftovers
+    assert {p.name for p in (tmp_path / "members").glob("*/*")} == {"checkpoint.safetensors"}
+
+
+def test_what_was_half_written_is_known_and_removed(store: Path, tmp_path: Path) -> None:
+    path = tmp_path / CHECKPOINT
+    child = subprocess.run([sys.executable, "-c", ENDED_AS_IT_WRITES, str(path)])
+    assert child.returncode == -signal.SIGXFSZ
+    left = [p.name for p in path.parent.iterdir()]
+    assert left
+    assert all(name.startswith(".checkpoint.") and name.endswith(".partial") for name in left)
+    go(store, tmp_path, members=1, epochs=1)
+    assert [p.name for p in path.parent.iterdir()] == ["checkpoint.safetensors"]
 
 
 @pytest.mark.usefixtures("one_thread")

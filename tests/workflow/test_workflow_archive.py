@@ -23,6 +23,8 @@ def folder(tmp_path: Path) -> Path:
     (place / "clean" / "deep" / "ümläut 2.bin").write_bytes(os.urandom(70_000))
     (place / "clean" / ".hidden").write_text("kept")
     (place / "clean" / ".one.txt.12.partial").write_text("half-written")
+    (place / "clean" / ".two.13.partial").mkdir()
+    (place / "clean" / ".two.13.partial" / "two").write_text("half-written")
     return place
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
@@ -22,6 +22,7 @@ from morphoscope.catalog import atomic_path
 from morphoscope.errors import CheckpointError
 from morphoscope.networks.heads import Head
 from morphoscope.networks.registry import build
+from morphoscope.networks.tensors import write_tensors
 
 __all__ = ["Model", "load_model", "save_model", "shrunk"]
 
@@ -140,8 +141,7 @@ def orientations(images: Tensor, number: int) -> list[Tensor]:
 def save_model(model: Model, folder: Path) -> None:
     """Write ``weights.safetensors`` and ``model.json``."""
     tensors = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
-    with atomic_path(folder / WEIGHTS) as path:
-        save_file(tensors, path)
+    write_tensors(folder / WEIGHTS, tensors)
     with atomic_path(folder / DESCRIPTION) as path:
         path.write_text(json.dumps(model.description, indent=1, ensure_ascii=False))
 

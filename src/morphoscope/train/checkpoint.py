@@ -10,11 +10,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from morphoscope.catalog import atomic_path
 from morphoscope.errors import CheckpointError
+from morphoscope.networks.tensors import write_tensors
 
 __all__ = ["read_checkpoint", "write_checkpoint"]
 
@@ -40,8 +39,7 @@ def write_checkpoint(
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     about = {"identity": identity, "sha256": _digest(plain), **values}
-    with atomic_path(path) as temporary:
-        save_file(plain, temporary, metadata={KEY: json.dumps(about)})
+    write_tensors(path, plain, metadata={KEY: json.dumps(about)})
 
 
 def read_checkpoint(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from morphoscope.catalog import atomic_path
+from morphoscope.catalog import atomic_path, discard
 from morphoscope.errors import CheckpointError, TrainingError
 from morphoscope.networks.registry import build_as
 from morphoscope.progress import say
@@ -104,7 +104,7 @@ def open_state(plan: Plan, member: int, path: Path) -> State:
     state = _begin(plan, member, path)
     if plan.ring.rank == 0:
         for leftover in path.parent.glob(f".{path.name}.*.partial"):
-            leftover.unlink()
+            discard(leftover)
         if path.exists():
             _restore(state)
     if plan.ring.size > 1:
