@@ -21,6 +21,7 @@ ORDER = [
     "catalog",
     "recipe",
     "provenance",
+    "source_code",
     "engine",
     "images",
     "sources",

@@ -40,13 +40,13 @@ from morphoscope.progress import say
 from morphoscope.provenance import (
     Fingerprint,
     StageRecord,
-    code_digest,
     read_record,
     settings_digest,
     versions,
     write_record,
 )
 from morphoscope.recipe import Recipe, named_paths
+from morphoscope.source_code import code_digest
 from morphoscope.stage_folders import clear, move, outputs, require_own
 from morphoscope.stages import STAGES, Job, Stage
 

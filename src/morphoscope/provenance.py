@@ -6,7 +6,6 @@ runs is the one its record holds, and its outputs are still those that it wrote.
 
 from __future__ import annotations
 
-import ast
 import functools
 import hashlib
 import importlib.metadata
@@ -25,14 +24,12 @@ from morphoscope.recipe.model import IMAGENET
 __all__ = [
     "Fingerprint",
     "StageRecord",
-    "code_digest",
     "content_digest",
     "digest_of_name",
     "file_digest",
     "files_digest",
     "files_within",
     "known_digest",
-    "package_digest",
     "read_record",
     "settings_digest",
     "versions",
@@ -42,10 +39,6 @@ __all__ = [
 ]
 
 RECORD = "stage.json"
-PACKAGE = Path(__file__).parent
-# What words messages, draws bars, names settings (their values are digested) or places work
-# changes no result.
-WITHOUT_EFFECT = frozenset({"engine", "errors.py", "progress.py", "provenance.py", "recipe"})
 
 
 @dataclass(frozen=True)
@@ -187,79 +180,6 @@ def _digest_or_error(path: Path) -> str:
 def _digest_once(path: Path, *seen: int) -> str:
     """Digest of a file; several stages of one run ask for it."""
     return file_digest(path)
-
-
-def code_digest(modules: Iterable[str]) -> str:
-    """Digest of modules of this package and of all that they import from it.
-
-    Comments, docstrings and layout do not count.
-
-    Parameters
-    ----------
-    modules
-        Names below the package, as ``"prepare"`` or ``"split"``; a package counts whole.
-    """
-    pending = [path for name in modules for path in _module_files(name.replace(".", "/"))]
-    seen: set[Path] = set()
-    while pending:
-        path = pending.pop()
-        if path in seen or path.relative_to(PACKAGE).parts[0] in WITHOUT_EFFECT:
-            continue
-        seen.add(path)
-        pending.extend(_imports(path))
-    lines = [f"{p.relative_to(PACKAGE).as_posix()} {_syntax_digest(p)}" for p in sorted(seen)]
-    return _digest("\n".join(lines).encode())
-
-
-@functools.cache
-def package_digest() -> str:
-    """Digest of all source files of this package as this process found them, byte for byte."""
-    files = [path for path in files_within(PACKAGE) if path.suffix != ".pyc"]
-    lines = [
-        f"{path.relative_to(PACKAGE).as_posix()} {file_digest(path)}" for path in sorted(files)
-    ]
-    return _digest("\n".join(lines).encode())
-
-
-def _module_files(name: str) -> list[Path]:
-    place = PACKAGE / name
-    if place.is_dir():
-        return [p for p in sorted(place.rglob("*")) if p.suffix in {".py", ".html", ".css"}]
-    file = place.with_suffix(".py")
-    return [file] if file.exists() else []
-
-
-@functools.cache
-def _imports(path: Path) -> tuple[Path, ...]:
-    if path.suffix != ".py":
-        return ()
-    found: list[Path] = []
-    for node in ast.walk(ast.parse(path.read_text())):
-        names: list[str] = []
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        for name in names:
-            if name.startswith("morphoscope."):
-                file = PACKAGE / name.removeprefix("morphoscope.").replace(".", "/")
-                found.extend(p for p in (file.with_suffix(".py"), file / "__init__.py"))
-    return tuple(path for path in found if path.exists())
-
-
-@functools.cache
-def _syntax_digest(path: Path) -> str:
-    text = path.read_text()
-    if path.suffix != ".py":
-        return _digest(text.encode())
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            value = body[0].value
-            if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                body[0] = ast.Expr(ast.Constant(...))
-    return _digest(ast.unparse(tree).encode())
 
 
 def versions() -> dict[str, str]:

@@ -25,7 +25,6 @@ from morphoscope.progress import say
 from morphoscope.provenance import (
     Fingerprint,
     StageRecord,
-    code_digest,
     content_digest,
     file_digest,
     read_record,
@@ -35,6 +34,7 @@ from morphoscope.provenance import (
     write_record,
 )
 from morphoscope.recipe import Recipe
+from morphoscope.source_code import code_digest
 
 __all__ = [
     "Training",

@@ -16,9 +16,9 @@ from morphoscope.engine.places import Item, Result, cores
 from morphoscope.engine.work import OTHER_CODE, OUT_OF_TIME, Done, Tried, attempt
 from morphoscope.errors import EngineError
 from morphoscope.progress import say
-from morphoscope.provenance import package_digest
 from morphoscope.recipe import EngineSettings
 from morphoscope.recipe.engine import CLUSTERS
+from morphoscope.source_code import package_digest
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from morphoscope.engine.dask_client import ConnectedWorkers, configure
 from morphoscope.errors import EngineError
-from morphoscope.provenance import package_digest
+from morphoscope.source_code import package_digest
 
 __all__ = ["JoinedWorkers"]
 

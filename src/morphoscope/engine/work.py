@@ -23,7 +23,7 @@ from typing import Any
 from morphoscope import __version__
 from morphoscope.engine.activity import here
 from morphoscope.errors import DiskSpaceError, EngineError
-from morphoscope.provenance import package_digest
+from morphoscope.source_code import package_digest
 
 __all__ = [
     "blames_worker",

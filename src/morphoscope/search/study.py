@@ -16,10 +16,11 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from morphoscope.catalog import atomic_path
 from morphoscope.errors import StudyError
 from morphoscope.progress import say
-from morphoscope.provenance import code_digest, weights_digest
+from morphoscope.provenance import weights_digest
 from morphoscope.recipe import Recipe, TrainSettings
 from morphoscope.search.space import KEPT, Space
 from morphoscope.search.strategies import make_pruner, make_sampler, stopping_of
+from morphoscope.source_code import code_digest
 from morphoscope.train.scores import LOWER_IS_BETTER
 
 __all__ = [

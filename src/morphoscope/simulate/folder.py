@@ -9,10 +9,11 @@ from typing import Any
 from morphoscope.catalog import atomic_path
 from morphoscope.engine import Engine
 from morphoscope.errors import StageError
-from morphoscope.provenance import code_digest, settings_digest
+from morphoscope.provenance import settings_digest
 from morphoscope.recipe import SimulateSettings
 from morphoscope.simulate.population import assign_classes
 from morphoscope.simulate.shards import simulate
+from morphoscope.source_code import code_digest
 
 __all__ = ["simulate_folder"]
 

@@ -20,7 +20,7 @@ from morphoscope.engine import OutOfTimeError, deadline, peers
 from morphoscope.errors import EngineError
 from morphoscope.prepare import open_store
 from morphoscope.progress import say
-from morphoscope.provenance import package_digest
+from morphoscope.source_code import package_digest
 from morphoscope.train.launch import Running, end_of, start_process, threads_each
 from morphoscope.train.rank import Assignment
 

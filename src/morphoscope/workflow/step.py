@@ -13,12 +13,12 @@ from morphoscope.progress import say
 from morphoscope.provenance import (
     RECORD,
     StageRecord,
-    code_digest,
     file_digest,
     read_record,
     settings_digest,
 )
 from morphoscope.recipe import Recipe
+from morphoscope.source_code import code_digest
 from morphoscope.stages import STAGES
 from morphoscope.workflow.archive import files_below, pack, unpack_checked
 from morphoscope.workflow.keeping import kept, restore
