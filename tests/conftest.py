@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import signal
 from collections.abc import Iterator
@@ -40,14 +41,20 @@ def postgresql() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run folder of a tiny model, up to and with evaluate and export."""
+    """Run folder of a tiny model, up to and with evaluate and export; one for all processes."""
     from morphoscope.bundle import export
     from tiny_run import make_run, tiny_recipe
 
-    recipe = tiny_recipe()
-    folder = make_run(tmp_path_factory.mktemp("tiny"), recipe)
-    export(recipe, run=folder, out=folder / "export")
-    return folder
+    base = tmp_path_factory.getbasetemp()
+    made = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny-run"
+    with made.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not made.read_text():
+            recipe = tiny_recipe()
+            folder = make_run(tmp_path_factory.mktemp("tiny"), recipe)
+            export(recipe, run=folder, out=folder / "export")
+            made.write_text(str(folder))
+        return Path(made.read_text())
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import polars as pl
@@ -57,6 +58,11 @@ def die(x: int) -> int:
     return x
 
 
+def die_later_if_negative(x: int) -> int:
+    time.sleep(0.3)
+    return die(x) if x < 0 else x
+
+
 @pytest.mark.parametrize("kind", ["inline", "local"])
 def test_every_item_comes_back_once(kind: str) -> None:
     with open_engine(EngineSettings(kind=kind, workers=2)) as engine:
@@ -102,6 +108,16 @@ def test_an_item_that_kills_every_worker_is_named() -> None:
         pytest.raises(EngineError, match="item 0 ended every worker"),
     ):
         list(engine.map(die, [1]))
+
+
+def test_its_neighbours_are_not_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # All that was with a worker as it died is a suspect at once.
+    monkeypatch.setattr("morphoscope.engine.dask_client.DEATHS", 1)
+    with (
+        open_engine(EngineSettings(kind="local", workers=2)) as engine,
+        pytest.raises(EngineError, match="item 3 ended every worker"),
+    ):
+        list(engine.map(die_later_if_negative, [0, 1, 2, -3, 4, 5, 6, 7]))
 
 
 def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:

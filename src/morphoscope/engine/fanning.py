@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from morphoscope.engine.activity import Activity
 from morphoscope.engine.clusters import Cluster, start
+from morphoscope.engine.dask_client import DEATHS
 from morphoscope.engine.places import Item, Result, cores
 from morphoscope.engine.work import OTHER_CODE, OUT_OF_TIME, Done, Tried, attempt
 from morphoscope.errors import EngineError
@@ -57,6 +58,10 @@ class _Mapped:
     # Tasks that wait for their next try: when, and which.
     later: list[tuple[float, int, Any]] = field(default_factory=list)
     careful_now: set[int] = field(default_factory=set)
+    # Tasks that were on workers as they died, and perhaps not to blame: each is tried by itself.
+    suspects: list[tuple[int, Any]] = field(default_factory=list)
+    # The task that has been by itself since it was submitted.
+    alone: int | None = None
     back: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
 
 
@@ -172,7 +177,7 @@ class DaskEngine:
             cluster = self._running(most)
             self._submit(mapped, *first)
             try:
-                while mapped.running or mapped.later:
+                while mapped.running or mapped.later or mapped.suspects:
                     self._fill(mapped)
                     try:
                         wait_s = PAUSE_S if mapped.later else LOOK_S
@@ -183,6 +188,8 @@ class DaskEngine:
                     if future not in mapped.running:
                         continue
                     index, item = mapped.running.pop(future)
+                    if mapped.suspects and mapped.suspects[0][0] == index:
+                        mapped.suspects.pop(0)
                     if self._is_done(mapped, index, item, done, error):
                         self._activity.done(index, done.worker, done.began, done.seconds)
                         self._fill(mapped)
@@ -193,7 +200,14 @@ class DaskEngine:
                 cluster.cancel(list(mapped.running))
 
     def _fill(self, mapped: _Mapped) -> None:
-        """Submit what is due for another try, then new items, as many as keep workers busy."""
+        """Submit what is due for another try, then new items, as many as keep workers busy.
+
+        While there are suspects, nothing but the first of them, when all else has come back.
+        """
+        if mapped.suspects:
+            if not mapped.running:
+                self._submit(mapped, *mapped.suspects[0])
+            return
         now = time.monotonic()
         for entry in [one for one in mapped.later if one[0] <= now]:
             mapped.later.remove(entry)
@@ -214,6 +228,7 @@ class DaskEngine:
         future = self.client.submit(
             attempt, function, item, tried, pure=False, **self._not_foreign()
         )
+        mapped.alone = None if mapped.running else index
         mapped.running[future] = index, item
         future.add_done_callback(functools.partial(_fetch, mapped.back))
 
@@ -265,11 +280,16 @@ class DaskEngine:
         if not isinstance(error, KilledWorker):
             self._running().require_alive(error)
             raise error
+        worker = error.last_worker.address
         if mapped.careful is None or index in mapped.careful_now:
-            raise self._deadly(index, error) from error
+            if index == mapped.alone:
+                raise self._deadly(index, error) from error
+            say(f"task {index} was with {DEATHS} workers as they died: it is tried by itself")
+            self._activity.again(index, worker, f"it was with the worker {worker} as it died")
+            mapped.suspects.append((index, item))
+            return
         say(f"task {index} ended every worker that tried it: image by image now")
         mapped.careful_now.add(index)
-        worker = error.last_worker.address
         self._again(mapped, index, item, worker, f"it ended the worker {worker}")
 
     def _again(self, mapped: _Mapped, index: int, item: Any, worker: str, why: str) -> None:
