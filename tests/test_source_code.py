@@ -16,14 +16,13 @@ import ast, sys
 from morphoscope.source_code import code_digest
 if {without_parsing}:
     ast.parse = None
-print(code_digest(["split", "prepare"]))
+print(code_digest(["split"]))
 """
 
 
-def digest(compiled: Path, *, parsing: bool = True) -> str:
-    """That of a process of its own, which keeps what it compiles there."""
-    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(compiled)}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+def digest(cache: Path, *, parsing: bool = True) -> str:
+    """That of a process of its own, which has its cache there."""
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
     code = DIGEST.format(without_parsing=not parsing)
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True
@@ -35,7 +34,7 @@ def digest(compiled: Path, *, parsing: bool = True) -> str:
 def test_the_next_process_knows_it(tmp_path: Path) -> None:
     found = digest(tmp_path)
     assert digest(tmp_path, parsing=False) == found
-    (kept,) = tmp_path.rglob("source_code.*.json")
+    (kept,) = tmp_path.rglob("source-code-*.json")
     for damaged in ("{", "[1]", '{"a": 3}', '{"a": ["b"]}'):
         kept.write_text(damaged)
         assert digest(tmp_path) == found

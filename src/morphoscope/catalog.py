@@ -29,6 +29,7 @@ __all__ = [
     "Catalogue",
     "atomic_path",
     "discard",
+    "is_half_written",
     "free_names",
     "nearest",
     "read_catalogue",
@@ -112,6 +113,11 @@ def _tells_full_disk(error: Exception) -> bool:
     words = str(error).lower()
     full = getattr(error, "errno", None) == errno.ENOSPC
     return full or any(told in words for told in FULL_DISK)
+
+
+def is_half_written(name: str) -> bool:
+    """Whether `atomic_path` gave this name to what a process writes, or was killed as it wrote."""
+    return name.startswith(".") and name.endswith(".partial")
 
 
 def discard(path: Path) -> None:

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from morphoscope.catalog import atomic_path
+from morphoscope.catalog import atomic_path, is_half_written
 from morphoscope.recipe.model import IMAGENET
 
 __all__ = [
@@ -157,7 +157,7 @@ def _digest_of(files: Sequence[tuple[str, Path]]) -> str:
 
 
 def files_within(folder: Path) -> list[Path]:
-    """Files at any depth; links are followed, each folder once."""
+    """Files at any depth, half-written ones left out; links are followed, each folder once."""
     found, seen = [], set()
     for place, folders, names in os.walk(folder, followlinks=True):
         identity = os.path.realpath(place)
@@ -165,7 +165,9 @@ def files_within(folder: Path) -> list[Path]:
             folders.clear()
             continue
         seen.add(identity)
-        found += [path for name in names if (path := Path(place, name)).is_file()]
+        folders[:] = [name for name in folders if not is_half_written(name)]
+        whole = [name for name in names if not is_half_written(name)]
+        found += [path for name in whole if (path := Path(place, name)).is_file()]
     return found
 
 

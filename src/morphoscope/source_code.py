@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import importlib.util
 import json
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,7 +24,6 @@ PACKAGE = Path(__file__).parent
 WITHOUT_EFFECT = frozenset(
     {"engine", "errors.py", "progress.py", "provenance.py", "recipe", "source_code.py"}
 )
-KEPT = "source_code"
 MOST = 5_000  # texts; as a developer changes files there come ever more
 
 
@@ -38,8 +37,8 @@ class Syntax(NamedTuple):
 def code_digest(modules: Iterable[str]) -> str:
     """Digest of modules of this package and of all that they import from it.
 
-    Comments, docstrings and layout do not count. What is found is kept beside Python's own
-    compiled files, for the next process.
+    Comments, docstrings and layout do not count. What each file says is kept in the user's cache
+    folder (``$XDG_CACHE_HOME/morphoscope``, ``~/.cache/morphoscope``), for the next process.
 
     Parameters
     ----------
@@ -68,11 +67,15 @@ def code_digest(modules: Iterable[str]) -> str:
 @functools.cache
 def package_digest() -> str:
     """Digest of all source files of this package as this process found them, byte for byte."""
-    files = [path for path in files_within(PACKAGE) if path.parent.name != "__pycache__"]
+    files = [path for path in files_within(PACKAGE) if _is_source(path)]
     lines = [
         f"{path.relative_to(PACKAGE).as_posix()} {file_digest(path)}" for path in sorted(files)
     ]
     return _digest("\n".join(lines).encode())
+
+
+def _is_source(path: Path) -> bool:
+    return path.suffix != ".pyc" and path.parent.name != "__pycache__"
 
 
 def _module_files(name: str) -> list[Path]:
@@ -122,9 +125,10 @@ def _parse(content: bytes) -> Syntax:
 
 
 def _place() -> Path:
-    """Where it is kept; Python says where it keeps what it compiles, and for which version."""
-    compiled = importlib.util.cache_from_source(str(PACKAGE / f"{KEPT}.py"))
-    return Path(compiled).with_suffix(".json")
+    """Where it is kept: a file for each version of what finds it out, this module and Python."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    maker = _digest(Path(__file__).read_bytes() + sys.version.encode())
+    return Path(cache, "morphoscope", f"source-code-{maker[:16]}.json")
 
 
 @functools.cache
@@ -133,19 +137,17 @@ def _known() -> dict[str, Syntax]:
     try:
         kept = json.loads(_place().read_bytes())
         found = {text: Syntax(str(digest), tuple(names)) for text, (digest, names) in kept.items()}
-    except (OSError, ValueError, TypeError, AttributeError, NotImplementedError):
+    except (OSError, RuntimeError, ValueError, TypeError, AttributeError):
         return {}
     return found if len(found) < MOST else {}
 
 
 def _keep(known: dict[str, Syntax]) -> None:
-    if sys.dont_write_bytecode:
-        return
     try:
         with atomic_path(_place()) as temporary:
             temporary.write_text(json.dumps(known))
-    except (OSError, MorphoscopeError, NotImplementedError):
-        return  # the place is not ours to write: the next process does it again
+    except (OSError, RuntimeError, MorphoscopeError):
+        return  # no such place, or not ours to write: the next process finds it out again
 
 
 def _digest(data: bytes) -> str:

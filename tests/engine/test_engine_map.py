@@ -111,8 +111,9 @@ def test_an_item_that_kills_every_worker_is_named() -> None:
 
 
 def test_its_neighbours_are_not_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    # All that was with a worker as it died is a suspect at once.
+    # All that was with a worker as it died, and that is much, is a suspect at once.
     monkeypatch.setattr("morphoscope.engine.dask_client.DEATHS", 1)
+    monkeypatch.setattr("morphoscope.engine.fanning.AHEAD", 16)
     with (
         open_engine(EngineSettings(kind="local", workers=2)) as engine,
         pytest.raises(EngineError, match="item 3 ended every worker"),

@@ -56,6 +56,7 @@ from pathlib import Path
 import torch
 from morphoscope.networks.tensors import write_tensors
 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 write_tensors(Path(sys.argv[1]), {"zeros": torch.zeros(100_000)})
 """
@@ -137,6 +138,9 @@ def test_what_was_half_written_is_known_and_removed(store: Path, tmp_path: Path)
     assert all(name.startswith(".checkpoint.") and name.endswith(".partial") for name in left)
     go(store, tmp_path, members=1, epochs=1)
     assert [p.name for p in path.parent.iterdir()] == ["checkpoint.safetensors"]
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert path.stat().st_mode == plain.stat().st_mode
 
 
 @pytest.mark.usefixtures("one_thread")

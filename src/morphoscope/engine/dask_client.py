@@ -12,7 +12,7 @@ from morphoscope.errors import EngineError
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["DEATHS", "ConnectedWorkers", "configure"]
+__all__ = ["ConnectedWorkers", "configure"]
 
 # So long after a worker is gone its job is ended, and another one asked for.
 LOST = "60s"

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from morphoscope.engine.activity import Activity
 from morphoscope.engine.clusters import Cluster, start
-from morphoscope.engine.dask_client import DEATHS
 from morphoscope.engine.places import Item, Result, cores
 from morphoscope.engine.work import OTHER_CODE, OUT_OF_TIME, Done, Tried, attempt
 from morphoscope.errors import EngineError
@@ -35,6 +34,9 @@ PAUSE_S = 1.0
 # A result that is not here so long after it was made is gone with its worker.
 GATHER_S = 20.0
 MOST_LOST = 5
+# So many tasks, less one, may wait until all else is done to be tried by themselves. With so many
+# the first is tried before: perhaps every task ends its workers.
+MOST_SUSPECTS = 5
 # So many workers that run other code are left out; of more something is wrong with all.
 MOST_FOREIGN = 5
 # A training may take many jobs, one after the other; a task that never gets on shall not for ever.
@@ -202,12 +204,16 @@ class DaskEngine:
     def _fill(self, mapped: _Mapped) -> None:
         """Submit what is due for another try, then new items, as many as keep workers busy.
 
-        While there are suspects, nothing but the first of them, when all else has come back.
+        A suspect is submitted when nothing runs and, unless there are too many of them, nothing
+        else is left.
         """
-        if mapped.suspects:
-            if not mapped.running:
-                self._submit(mapped, *mapped.suspects[0])
-            return
+        many = len(mapped.suspects) >= MOST_SUSPECTS
+        if not many:
+            self._submit_others(mapped)
+        if mapped.suspects and not mapped.running and (many or not mapped.later):
+            self._submit(mapped, *mapped.suspects[0])
+
+    def _submit_others(self, mapped: _Mapped) -> None:
         now = time.monotonic()
         for entry in [one for one in mapped.later if one[0] <= now]:
             mapped.later.remove(entry)
@@ -284,13 +290,13 @@ class DaskEngine:
         if mapped.careful is None or index in mapped.careful_now:
             if index == mapped.alone:
                 raise self._deadly(index, error) from error
-            say(f"task {index} was with {DEATHS} workers as they died: it is tried by itself")
+            say(f"task {index} was with workers as they died: it is tried by itself at the end")
             self._activity.again(index, worker, f"it was with the worker {worker} as it died")
             mapped.suspects.append((index, item))
             return
-        say(f"task {index} ended every worker that tried it: image by image now")
+        say(f"task {index} was with workers as they died: image by image now")
         mapped.careful_now.add(index)
-        self._again(mapped, index, item, worker, f"it ended the worker {worker}")
+        self._again(mapped, index, item, worker, f"it was with the worker {worker} as it died")
 
     def _again(self, mapped: _Mapped, index: int, item: Any, worker: str, why: str) -> None:
         self._activity.again(index, worker, why)

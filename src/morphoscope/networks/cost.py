@@ -69,8 +69,9 @@ def network_cost(
     (25557032, 4.09)
     """
     # The meta device has shapes and no numbers, so that nothing is drawn, stored or computed.
-    with torch.device("meta"), torch.no_grad():
+    with torch.device("meta"):
         network = build(name, classes=classes, channels=channels, size=size, **settings).eval()
-        with FlopCounterMode(display=False) as counter:
-            network(torch.empty(1, channels, size, size))
+    images = torch.empty(1, channels, size, size, device="meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(images)
     return NetworkCost(sum(p.numel() for p in network.parameters()), counter.get_total_flops())

@@ -93,6 +93,8 @@ def initialise(network: nn.Module, activation: str = "paper") -> None:
     """
     gain = GAINS[activation]
     linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    if linear[-1].weight.is_meta:
+        return  # there are no numbers to set, and to go about it takes most of the time of `build`
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.normal_(module.weight, std=gain / math.sqrt(_fan(module)))

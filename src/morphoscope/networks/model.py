@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from morphoscope.catalog import atomic_path
+from morphoscope.catalog import atomic_path, discard
 from morphoscope.errors import CheckpointError
 from morphoscope.networks.heads import Head
 from morphoscope.networks.registry import build
@@ -141,6 +141,8 @@ def orientations(images: Tensor, number: int) -> list[Tensor]:
 def save_model(model: Model, folder: Path) -> None:
     """Write ``weights.safetensors`` and ``model.json``."""
     tensors = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
+    for leftover in folder.glob(f".{WEIGHTS}.*.partial"):
+        discard(leftover)
     write_tensors(folder / WEIGHTS, tensors)
     with atomic_path(folder / DESCRIPTION) as path:
         path.write_text(json.dumps(model.description, indent=1, ensure_ascii=False))

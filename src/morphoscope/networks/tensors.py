@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,6 +35,10 @@ def write_tensors(
     with atomic_path(path) as temporary:
         # safetensors writes under a name of its own, in the folder of the file that it is given.
         prefix, suffix = temporary.name.removesuffix("partial"), ".partial"
-        with TemporaryDirectory(prefix=prefix, suffix=suffix, dir=path.parent) as room:
-            save_file(dict(tensors), Path(room, path.name), metadata=dict(metadata or {}) or None)
-            os.replace(Path(room, path.name), temporary)
+        with TemporaryDirectory(suffix, prefix, path.parent, ignore_cleanup_errors=True) as room:
+            written = Path(room, path.name)
+            save_file(dict(tensors), written, metadata=dict(metadata or {}) or None)
+            # It lets nobody else read it; a file of ours may be read by whom the umask lets.
+            temporary.touch()
+            shutil.copymode(temporary, written)
+            os.replace(written, temporary)

@@ -66,18 +66,9 @@ class _Hashing(io.RawIOBase):
 def files_below(folder: Path, within: Path) -> list[tuple[str, Path]]:
     """Files of a folder at any depth under their names relative to ``within``, links followed.
 
-    What a process writes at the moment (``.name.partial``, a file or a folder) is left out.
+    What a process writes at the moment is left out.
     """
-    found = [
-        (path.relative_to(within).as_posix(), path)
-        for path in files_within(folder)
-        if not any(map(_half_written, path.relative_to(folder).parts))
-    ]
-    return sorted(found)
-
-
-def _half_written(name: str) -> bool:
-    return name.startswith(".") and name.endswith(".partial")
+    return sorted((path.relative_to(within).as_posix(), path) for path in files_within(folder))
 
 
 def pack(archive: Path, files: Iterable[tuple[str, Path]], *, holds: str, recipe: str) -> Manifest:
