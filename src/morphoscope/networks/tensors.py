@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -38,7 +39,9 @@ def write_tensors(
         with TemporaryDirectory(suffix, prefix, path.parent, ignore_cleanup_errors=True) as room:
             written = Path(room, path.name)
             save_file(dict(tensors), written, metadata=dict(metadata or {}) or None)
-            # It lets nobody else read it; a file of ours may be read by whom the umask lets.
+            # It lets nobody else read it; a file of ours may be read by whom the umask lets, except
+            # on file systems where nobody can say so.
             temporary.touch()
-            shutil.copymode(temporary, written)
+            with suppress(OSError):
+                shutil.copymode(temporary, written)
             os.replace(written, temporary)
