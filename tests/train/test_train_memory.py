@@ -29,6 +29,6 @@ def test_freed_memory_is_used_again() -> None:
         int(subprocess.check_output([sys.executable, "-c", PAGES.format(keep=keep)]))
         for keep in (False, True)
     )
-    # 64 MiB, twenty times, in pages of 4 KiB (where pages are larger, as few). Small things that lie
-    # between make the first few be taken anew too; how many differs from run to run.
+    # 64 MiB, twenty times, in pages of 4 KiB (where pages are larger, as few). Small things between
+    # have the first few be taken anew too; how many differs from run to run.
     assert kept < taken / 3
