@@ -114,7 +114,7 @@ def test_killed_and_resumed_on_slurm_it_is_as_here(
     until(lambda: not jobs(), 60, "end of the jobs")
     # The image that takes too much memory did end workers.
     again = [event["why"] for event in read_activity(there) if event["what"] == "again"]
-    assert any("ended the worker" in why for why in again)
+    assert any("with the worker" in why for why in again)
     rejects = read_catalogue(there / "clean/rejects.parquet").frame
     poisoned = rejects.filter(pl.col("file_loc").str.ends_with("poison.png"))
     assert len(poisoned) == len(rejects) == 1
