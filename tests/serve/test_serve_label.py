@@ -220,6 +220,14 @@ def test_another_site_cannot_vote_for_people(desk: Any) -> None:
     mixed = sent | {"person": "0" * 32}
     assert desk.post(place, json=mixed).json()["error"]["code"] == "other_person"
     assert desk.get(f"{API}/campaigns/tilts/me").json()["person"]["votes"] == 0
+    # Nor take it back.
+    (counted,) = send(desk, sent["votes"][0])
+    back = f"{place}/{counted['key']}/undo"
+    refused = desk.post(back, json={"person": "0" * 32})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "other_person")
+    assert desk.get(f"{API}/campaigns/tilts/me").json()["person"]["votes"] == 1
+    mine = desk.get(f"{API}/campaigns/tilts/me").json()["person"]["id"]
+    assert desk.post(back, json={"person": mine}).status_code == 200
 
 
 def test_while_the_database_is_away_no_vote_is_refused(desk: Any) -> None:

@@ -25,6 +25,7 @@ from morphoscope.serve.api.label_shapes import (
     SentVotes,
     SignIn,
     WholeCampaign,
+    Withdrawal,
     Withdrawn,
 )
 from morphoscope.serve.api.parameters import Running
@@ -169,12 +170,7 @@ async def following(
 )
 async def votes(counter: Desks, person: Taking, sent: SentVotes) -> Any:
     """Count votes; those that came before are not counted again."""
-    if sent.person not in ("", person.id):
-        raise PersonError(
-            "somebody else has signed in in this browser",
-            code="other_person",
-            do="sign in again to send your votes",
-        )
+    _same(person, sent.person)
     outcomes = await run_sync(counter.desk.record, person, sent.votes)
     return {"votes": [_told(one) for one in outcomes]}
 
@@ -185,8 +181,10 @@ async def votes(counter: Desks, person: Taking, sent: SentVotes) -> Any:
     responses=answers(401, 403, 404),
     dependencies=[Meant],
 )
-async def undo(counter: Desks, person: Taking, key: str) -> Any:
+async def undo(counter: Desks, person: Taking, key: str, sent: Withdrawal | None = None) -> Any:
     """Take a vote of one's own back."""
+    if sent:
+        _same(person, sent.person)
     subject = await run_sync(counter.desk.undo, person, key)
     return {"key": key, "state": "withdrawn", "subject": subject}
 
@@ -215,6 +213,16 @@ async def image(
 async def standard(counter: Desks, angle: int, number: int) -> FileResponse:
     """A galaxy of known inclination."""
     return FileResponse(counter.standard(angle, number), headers=KEEP)
+
+
+def _same(person: Person, meant: str) -> None:
+    """Raise ``PersonError`` where a page speaks for one who is no longer signed in."""
+    if meant not in ("", person.id):
+        raise PersonError(
+            "somebody else has signed in in this browser",
+            code="other_person",
+            do="sign in again to send your votes",
+        )
 
 
 def person_part(person: Person, votes: int) -> dict[str, Any]:

@@ -26,6 +26,7 @@ __all__ = [
     "Removed",
     "SentVotes",
     "SignIn",
+    "Withdrawal",
     "Withdrawn",
     "WholeCampaign",
 ]
@@ -50,7 +51,17 @@ class SignIn(Join):
     link: str = Field("", description="Token of a link.", max_length=100)
 
 
-class SentVotes(_Sent):
+class _InTheName(_Sent):
+    person: str = Field(
+        "", description="Id of whom it is; refused where another has signed in.", max_length=64
+    )
+
+
+class Withdrawal(_InTheName):
+    """Who takes a vote back."""
+
+
+class SentVotes(_InTheName):
     """Votes, each checked by itself."""
 
     votes: list[Any] = Field(
@@ -67,9 +78,6 @@ class SentVotes(_Sent):
                 }
             ]
         ],
-    )
-    person: str = Field(
-        "", description="Id of whom they are; refused where another has signed in.", max_length=64
     )
 
 

@@ -3,7 +3,7 @@
 //
 // One name a vote: two tabs that write at the same time cannot overwrite each other's.
 
-import { label, stranger, write } from "./label-ask.js";
+import { stranger, write } from "./label-ask.js";
 import { forget, keep, names, read } from "./label-kept.js";
 
 const BATCH = 50;
@@ -187,12 +187,10 @@ export class Outbox {
       if (!this.entry(key)) return;
     }
     try {
-      await write(`/votes/${encodeURIComponent(key)}/undo`);
+      await write(`/votes/${encodeURIComponent(key)}/undo`, { person: this.person });
     } catch (error) {
       const final = (error.status === 404 && error.code === "unknown") || (error.status === 403 && error.code === "forbidden");
       if (!final) throw error;
-      // Not one's own, or somebody else has the session meanwhile.
-      this.known((await label("/me")).person?.id);
     }
     this.remove(key);
   }

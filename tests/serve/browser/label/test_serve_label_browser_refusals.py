@@ -108,6 +108,32 @@ def test_nothing_is_taken_back_in_the_session_of_another_tab(begun) -> None:
     assert page.is_hidden("#other-person")
 
 
+def test_it_is_taken_back_though_one_returns_before_the_refusal_does(begun) -> None:
+    """What the server said to somebody else is not taken for what it says to oneself."""
+    page = begun("shapes")
+    smooth(page)
+    assert len(after_saving(page, "shapes")) == 1
+    mine = page.context.cookies()
+    page.context.clear_cookies()
+    headers = {"X-Morphoscope": "label"}
+    page.context.request.post("/api/v1/campaigns/shapes/join", data={}, headers=headers)
+    refused = []
+
+    def return_meanwhile(route: Any) -> None:
+        answered = route.fetch()
+        if answered.status == 403:
+            refused.append(answered.json()["error"]["code"])
+            page.context.clear_cookies()
+            page.context.add_cookies(mine)
+        route.fulfill(response=answered)
+
+    page.route("**/undo", return_meanwhile)
+    ready(page)
+    page.keyboard.press("u")
+    assert after_saving(page, "shapes") == []
+    assert refused == ["other_person"]
+
+
 def test_votes_go_out_under_the_name_they_were_made(begun) -> None:
     """Also where only the session says that another has come: the server refuses them."""
     page = begun("shapes")
