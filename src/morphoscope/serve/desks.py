@@ -19,6 +19,7 @@ from morphoscope.label.standards import Rows, read_standards, standard_file
 from morphoscope.label.statistics import statistics
 from morphoscope.label.trees import Tree
 from morphoscope.serve.intake import encoded
+from morphoscope.serve.unreadable import Unreadable
 
 __all__ = ["COLOUR", "Counter", "open_campaigns"]
 
@@ -43,6 +44,8 @@ class Counter:
     ----------
     campaign, desk
         What is asked, and where votes are counted.
+    unreadable
+        Galaxies whose files could not be read lately.
 
     Raises
     ------
@@ -53,6 +56,7 @@ class Counter:
     def __init__(self, campaign: Campaign) -> None:
         self.campaign = campaign
         self.desk = Desk(campaign)
+        self.unreadable = Unreadable()
         self._kept: dict[str, tuple[float, dict[str, Any]]] = {}
         self._turn = threading.Lock()
 
@@ -140,7 +144,12 @@ class Counter:
         known = bands_of(file)
         if band not in known:
             raise UnknownError(f"there is no band {band!r}", expected=f"one of {', '.join(known)}")
-        pixels = read_image(file)
+        try:
+            pixels = read_image(file)
+        except ImageError as error:
+            self.unreadable.note(subject, str(error))
+            raise
+        self.unreadable.forget(subject)
         if band != COLOUR:
             pixels = pixels[..., [min(known.index(band), pixels.shape[2]) - 1]]
         return encoded(pixels)

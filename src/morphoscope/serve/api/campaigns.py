@@ -155,11 +155,18 @@ async def following(
 ) -> Any:
     """The next galaxies of whoever asks."""
     disputes = mode == "disputes"
+    unreadable = counter.unreadable.lately()
+    taken = list(dict.fromkeys([*held, *unreadable]))
     subjects, left = await run_sync(
-        lambda: counter.desk.next(person, n, held=held, disputes=disputes, first=first)
+        lambda: counter.desk.next(person, n, held=taken, disputes=disputes, first=first)
     )
     shown = await run_sync(lambda: [_shown(counter, one) for one in subjects])
-    return {"subjects": shown, "left": left, "done": not shown and not held}
+    return {
+        "subjects": shown,
+        "left": left,
+        "done": not shown and not held,
+        "unreadable": len(unreadable),
+    }
 
 
 @router.post(

@@ -43,13 +43,14 @@ async def how_far(counter: Desks) -> dict[str, Any]:
 
 @router.get("/statistics", responses=answers(401, 403, 404))
 async def all_statistics(counter: Desks, person: Coordinating) -> dict[str, Any]:
-    """Progress, agreement, raters and disputes."""
+    """Progress, agreement, raters, disputes, and galaxies whose files cannot be read."""
     found = await run_sync(counter.statistics)
     place = f"/api/v1/campaigns/{counter.campaign.name}/subjects"
     disputes = [
         one | {"image": f"{place}/{quote(one['id'], safe='')}/image"} for one in found["disputes"]
     ]
-    return found | {"disputes": disputes}
+    unreadable = [{"id": name, "why": why} for name, why in counter.unreadable.lately().items()]
+    return found | {"disputes": disputes, "unreadable": unreadable}
 
 
 @router.get("/people", response_model=Participants, responses=answers(401, 403, 404))

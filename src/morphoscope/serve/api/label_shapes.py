@@ -166,6 +166,9 @@ class Next(BaseModel):
     subjects: list[SubjectPart]
     left: int = Field(description="Galaxies of the queue that the person has not voted on.")
     done: bool = Field(description="Nothing is left for the person, now at least.")
+    unreadable: int = Field(
+        description="Galaxies that nobody is given: their files could not be read lately."
+    )
 
 
 class OutcomePart(BaseModel):

@@ -9,6 +9,7 @@ import { percent, plain } from "./words.js";
 
 const parts = Object.fromEntries($$("[id]").map((one) => [one.id, one]));
 const EVERY_MS = 30_000;
+const NAMED = 24;
 const known = (value) => typeof value === "number" && Number.isFinite(value);
 const number = (value, digits = 1, unit = "") => (known(value) ? `${value < 0 ? "−" : ""}${Math.abs(value).toFixed(digits)}${unit}` : "–");
 const many = (n) => (known(n) ? n.toLocaleString("en") : "–");
@@ -88,6 +89,15 @@ function drawDisputes(disputes = []) {
   show(parts["to-disputes"], disputes.length > 0);
 }
 
+function drawUnreadable(unreadable = []) {
+  const n = unreadable.length;
+  parts["unreadable-say"].textContent = `${counted(n, "image")} could not be read in the last minutes. Nobody is given ${n === 1 ? "it" : "them"}; ${n === 1 ? "it is" : "they are"} tried again.`;
+  parts["unreadable-list"].replaceChildren(
+    ...unreadable.slice(0, NAMED).map(({ id, why }) => html("li", {}, html("b", {}, id), ` ${why}`)),
+    ...(n > NAMED ? [html("li", {}, `and ${many(n - NAMED)} more`)] : []));
+  show(parts.unreadable, n > 0);
+}
+
 async function people() {
   const found = await label("/people");
   const rows = found.people ?? found;
@@ -141,6 +151,7 @@ async function draw() {
     drawAgreement(found.agreement);
     drawRaters(found.raters);
     drawDisputes(found.disputes);
+    drawUnreadable(found.unreadable);
     tell(parts.error, null);
   } catch (error) {
     tell(parts.error, error);

@@ -22,7 +22,7 @@ export class Queue {
    * @param changed called when there is news: galaxies, none, or no connection
    */
   constructor({ mode, first, unsent, band, changed }) {
-    Object.assign(this, { mode, first, unsent, band, changed, coming: [], shown: null, done: false, problem: null, left: null });
+    Object.assign(this, { mode, first, unsent, band, changed, coming: [], shown: null, done: false, problem: null, left: null, unreadable: 0 });
     this.voted = new Set();
     this.broken = new Set();
     this.wait = WAIT_MS[0];
@@ -71,12 +71,17 @@ export class Queue {
     this.changed();
   }
 
-  received({ subjects, left, done }) {
+  /** How many images could not be shown, here or to others. */
+  get hidden() {
+    return Math.max(this.broken.size, this.unreadable);
+  }
+
+  received({ subjects, left, done, unreadable = 0 }) {
     this.problem = null;
     const known = new Set([...this.held(), ...this.voted]);
     const fresh = subjects.filter((one) => !known.has(one.id));
     if (fresh.length) this.wait = WAIT_MS[0];
-    Object.assign(this, { left, done: done || !subjects.length });
+    Object.assign(this, { left, unreadable, done: done || !subjects.length });
     this.coming.push(...fresh);
     fresh.forEach((one) => this.fetch(one));
     if (!this.done && !this.coming.length) this.again({});

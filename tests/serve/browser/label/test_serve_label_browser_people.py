@@ -70,6 +70,7 @@ STATISTICS = {
         {"name": None, "votes": 1},
     ],
     "disputes": [{"id": name, "votes": 9, "image": "/static/icon.svg"} for name in ("a", "b")],
+    "unreadable": [{"id": "J0943", "why": f"/{'images' * 30}/J0943.jpg: there is no such file"}],
 }
 
 
@@ -88,6 +89,7 @@ def test_the_dashboard_draws_what_there_is(open_page, tried, server) -> None:
         "bold <b>owl</b>",
         "outlier",
         "2 galaxies on",
+        "1 image could not be read",
     ):
         assert words in said
     assert page.locator("svg.plot").count() == 3
