@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ def handed(desk: Any) -> tuple[set[str], dict[str, Any]]:
     return {one["id"] for one in found["subjects"]}, found
 
 
-def test_it_is_given_to_nobody_for_a_while(
+def test_all_others_come_before_it_for_a_while(
     desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     come_in(desk)
@@ -47,15 +48,30 @@ def test_it_is_given_to_nobody_for_a_while(
     assert desk.get(second["image"]).status_code == 200
     for _ in range(2):
         names, found = handed(desk)
-        assert (len(names), found["unreadable"]) == (GALAXIES - 1, 1)
+        assert (len(names), found["left"]) == (GALAXIES - 1, GALAXIES)
         assert first["id"] not in names
         assert second["id"] in names
         come_in(desk)
     file.write_bytes(content)
     then = time.monotonic() + REMEMBERED_S
-    monkeypatch.setattr("morphoscope.serve.unreadable.time.monotonic", lambda: then)
+    later = SimpleNamespace(monotonic=lambda: then)
+    monkeypatch.setattr("morphoscope.serve.unreadable.time", later)
+    assert len(handed(desk)[0]) == GALAXIES
+
+
+def test_it_comes_when_there_is_nothing_else(desk: Any, tmp_path: Path) -> None:
+    come_in(desk)
     names, found = handed(desk)
-    assert (len(names), found["unreadable"]) == (GALAXIES, 0)
+    first = found["subjects"][0]
+    (tmp_path / "some/images" / f"{first['id']}.jpg").unlink()
+    assert desk.get(first["image"]).status_code == 422
+    others = {"held": sorted(names - {first["id"]})}
+    (again,) = desk.get(f"{PLACE}/next", params=others).json()["subjects"]
+    assert (again["id"], again["unreadable"], first["unreadable"]) == (first["id"], True, False)
+    expert = desk.app.state.service.campaigns["some"].desk.people.invite("expert")
+    come_in(desk, link=expert, name="Eve")
+    reply = desk.get(f"{PLACE}/next", params={"mode": "disputes"}).json()
+    assert (reply["subjects"], reply["done"]) == ([], True)
 
 
 def test_the_coordinator_is_told_which_and_why(desk: Any, tmp_path: Path) -> None:
@@ -76,26 +92,35 @@ def test_the_coordinator_is_told_which_and_why(desk: Any, tmp_path: Path) -> Non
 
 
 def test_all_are_away(desk: Any, tmp_path: Path) -> None:
-    """As when the folder is on a disk that is not there."""
+    """As when the folder is on a disk that is not there: nobody is told that all is done."""
     come_in(desk)
     (tmp_path / "some/images").rename(tmp_path / "away")
     names, found = handed(desk)
     for one in found["subjects"]:
         assert desk.get(one["image"]).status_code == 422
     assert len(names) == GALAXIES
-    names, found = handed(desk)
-    assert (names, found["done"], found["unreadable"]) == (set(), True, GALAXIES)
+    for _ in range(5):
+        come_in(desk)
+        names, found = handed(desk)
+        assert (len(names), found["done"]) == (GALAXIES, False)
+    (tmp_path / "away").rename(tmp_path / "some/images")
+    for one in found["subjects"]:
+        assert desk.get(one["image"]).status_code == 200
+    # Nothing was kept for those whom it could not be shown: others get it at once.
+    come_in(desk)
+    assert len(handed(desk)[0]) == GALAXIES
 
 
 def test_it_does_not_grow_without_end() -> None:
     unreadable = Unreadable()
     for index in range(MOST + 5):
         unreadable.note(f"g{index}", "no such file")
-    unreadable.note("g9", "it is empty")
+    assert unreadable.note("g0", "no such file")
+    assert not unreadable.note("g9", "it is empty")
     found = unreadable.lately()
     assert len(found) == MOST
-    assert next(iter(found)) == "g5"
+    assert next(iter(found)) == "g6"
     assert list(found.items())[-1] == ("g9", "it is empty")
     unreadable.forget("g9")
-    unreadable.forget("g0")
+    unreadable.forget("g5")
     assert "g9" not in unreadable.lately()

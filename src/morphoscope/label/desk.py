@@ -107,10 +107,11 @@ class Desk:
         n: int = 5,
         *,
         held: Collection[str] = (),
+        last: Collection[str] = (),
         disputes: bool = False,
         first: str = "",
     ) -> tuple[list[Subject], int]:
-        """The next galaxies of a person, and how many the queue has for them.
+        """The next galaxies of a person, and how many the queue has for them; see `hand_out`.
 
         Raises
         ------
@@ -126,6 +127,7 @@ class Desk:
                 person.id,
                 min(n, MOST_HANDED),
                 held=held,
+                last=last,
                 disputes=disputes,
                 first=storable(first),
                 gold_share=self.campaign.gold.share if self.campaign.gold.table else 0.0,
@@ -133,6 +135,11 @@ class Desk:
             )
             left = left_for(link, person.id, disputes=disputes)
             return subjects, left if subjects or held else 0
+
+    def let_go(self, subject: str) -> None:
+        """Keep a galaxy for nobody any more, as when its image cannot be shown."""
+        with self.database.writing() as link:
+            link.execute(HANDED.delete().where(HANDED.c.subject == subject))
 
     def record(self, person: Person, sent: Sequence[Any]) -> list[Outcome]:
         """Count votes; when this returns they are on the disk.

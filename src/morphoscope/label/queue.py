@@ -53,6 +53,7 @@ def hand_out(
     n: int,
     *,
     held: Collection[str] = (),
+    last: Collection[str] = (),
     disputes: bool = False,
     first: str = "",
     gold_share: float = 0.0,
@@ -70,6 +71,8 @@ def hand_out(
         How many at most.
     held
         What they have already and do not need again.
+    last
+        What they get only if there is nothing else; it is not kept for them.
     disputes
         Galaxies on which others did not agree, instead of the queue.
     first
@@ -80,14 +83,21 @@ def hand_out(
         Of the campaign: it decides where they come, so that nobody can foretell it.
     """
     why: Why = "dispute" if disputes else "queue"
-    if disputes:
-        rows = _chosen(link, _disputed(held, first), n)
-    else:
-        rows = _chosen(link, _given(person, held), n)
+
+    def without(taken: Collection[str]) -> list[Any]:
+        if disputes:
+            return _chosen(link, _disputed(taken, first), n)
+        rows = _chosen(link, _given(person, taken), n)
         for slot in range(n - len(rows)):
-            taken = {*held, *(row.id for row in rows)}
-            rows += _one_more(link, person, taken, slot, gold_share, secret)
-    _keep(link, person, [row.id for row in rows], why)
+            more = {*taken, *(row.id for row in rows)}
+            rows += _one_more(link, person, more, slot, gold_share, secret)
+        return rows
+
+    rows = without({*held, *last})
+    if rows:
+        _keep(link, person, [row.id for row in rows], why)
+    elif last:
+        rows = without(held)
     # In the queue no galaxy tells how often it was seen: gold ones are seen more often.
     return [Subject(row.id, row.file, why, row.votes if disputes else 0) for row in rows]
 

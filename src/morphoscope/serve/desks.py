@@ -141,15 +141,16 @@ class Counter:
             Its file cannot be read any more.
         """
         file = self.desk.subject(subject)["file"]
+        try:
+            pixels = read_image(file)
+        except Exception as error:
+            if self.unreadable.note(subject, str(error)):
+                self.desk.let_go(subject)
+            raise
+        self.unreadable.forget(subject)
         known = bands_of(file)
         if band not in known:
             raise UnknownError(f"there is no band {band!r}", expected=f"one of {', '.join(known)}")
-        try:
-            pixels = read_image(file)
-        except ImageError as error:
-            self.unreadable.note(subject, str(error))
-            raise
-        self.unreadable.forget(subject)
         if band != COLOUR:
             pixels = pixels[..., [min(known.index(band), pixels.shape[2]) - 1]]
         return encoded(pixels)
@@ -160,16 +161,20 @@ def _asked(tree: Tree) -> dict[str, Any]:
     return {"title": tree.title, "first": tree.first, "questions": questions}
 
 
-@lru_cache(REMEMBERED)
 def bands_of(file: str) -> tuple[str, ...]:
     """Ways to see an image: in colour, then each of its bands."""
+    try:
+        return _bands(file)
+    except (ImageError, OSError):
+        return (COLOUR,)
+
+
+@lru_cache(REMEMBERED)
+def _bands(file: str) -> tuple[str, ...]:
     suffix = Path(file).suffix.lower()
     if suffix in JPEG:
         return OF_PICTURES
-    try:
-        n = np.shape(read_image(file))[2]
-    except (ImageError, OSError):
-        return (COLOUR,)
+    n = np.shape(read_image(file))[2]
     if suffix in PICTURES:
         return OF_PICTURES if n == 3 else (COLOUR,)
     return (COLOUR, *(f"band {index + 1}" for index in range(n))) if n > 1 else (COLOUR,)

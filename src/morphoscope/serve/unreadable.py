@@ -1,4 +1,4 @@
-"""Galaxies whose files could not be read lately: others come in their place."""
+"""Galaxies whose files could not be read lately: others come before them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ __all__ = ["Unreadable"]
 
 # A file may come back, as when its disk is there again.
 REMEMBERED_S = 300.0
-# All of them are named in one question to the database.
-MOST = 5000
+# All of them are named in each question to the database for the next galaxies.
+MOST = 1000
 
 
 class Unreadable:
@@ -20,13 +20,14 @@ class Unreadable:
         self._found: dict[str, tuple[float, str]] = {}
         self._lock = threading.Lock()
 
-    def note(self, name: str, why: str) -> None:
-        """Remember that a galaxy's file cannot be read."""
+    def note(self, name: str, why: str) -> bool:
+        """Remember that a galaxy's file cannot be read; whether that is news."""
         with self._lock:
-            self._found.pop(name, None)
+            known = self._found.pop(name, None)
             self._found[name] = (time.monotonic(), why)
             while len(self._found) > MOST:
                 self._found.pop(next(iter(self._found)))
+            return known is None
 
     def forget(self, name: str) -> None:
         """Its file can be read."""

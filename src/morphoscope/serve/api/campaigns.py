@@ -153,20 +153,14 @@ async def following(
         str, Query(max_length=LONGEST_ID, description="A dispute that comes before the others.")
     ] = "",
 ) -> Any:
-    """The next galaxies of whoever asks."""
+    """The next galaxies of whoever asks; those that could not be read lately come last."""
     disputes = mode == "disputes"
-    unreadable = counter.unreadable.lately()
-    taken = list(dict.fromkeys([*held, *unreadable]))
+    last = counter.unreadable.lately()
     subjects, left = await run_sync(
-        lambda: counter.desk.next(person, n, held=taken, disputes=disputes, first=first)
+        lambda: counter.desk.next(person, n, held=held, last=last, disputes=disputes, first=first)
     )
-    shown = await run_sync(lambda: [_shown(counter, one) for one in subjects])
-    return {
-        "subjects": shown,
-        "left": left,
-        "done": not shown and not held,
-        "unreadable": len(unreadable),
-    }
+    shown = await run_sync(lambda: [_shown(counter, one, one.id in last) for one in subjects])
+    return {"subjects": shown, "left": left, "done": not shown and not held}
 
 
 @router.post(
@@ -228,7 +222,7 @@ def _same(person: Person, meant: str) -> None:
         raise PersonError(
             "somebody else has signed in in this browser",
             code="other_person",
-            do="sign in again to send your votes",
+            do="sign in again as whom you voted",
         )
 
 
@@ -251,7 +245,7 @@ async def _me(counter: Counter, person: Person | None) -> dict[str, Any]:
     return {"person": part, "join": counter.campaign.people.join}
 
 
-def _shown(counter: Counter, subject: Subject) -> dict[str, Any]:
+def _shown(counter: Counter, subject: Subject, unreadable: bool) -> dict[str, Any]:
     name = quote(subject.id, safe="")
     return {
         "id": subject.id,
@@ -259,6 +253,7 @@ def _shown(counter: Counter, subject: Subject) -> dict[str, Any]:
         "bands": list(bands_of(subject.file)),
         "why": subject.why,
         "votes": subject.votes,
+        "unreadable": unreadable,
     }
 
 

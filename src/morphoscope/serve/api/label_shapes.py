@@ -158,6 +158,9 @@ class SubjectPart(BaseModel):
     bands: list[str]
     why: Literal["queue", "dispute"]
     votes: int
+    unreadable: bool = Field(
+        description="Its file could not be read lately; it comes when there is no other."
+    )
 
 
 class Next(BaseModel):
@@ -166,9 +169,6 @@ class Next(BaseModel):
     subjects: list[SubjectPart]
     left: int = Field(description="Galaxies of the queue that the person has not voted on.")
     done: bool = Field(description="Nothing is left for the person, now at least.")
-    unreadable: int = Field(
-        description="Galaxies that nobody is given: their files could not be read lately."
-    )
 
 
 class OutcomePart(BaseModel):

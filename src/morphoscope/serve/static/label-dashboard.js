@@ -91,7 +91,7 @@ function drawDisputes(disputes = []) {
 
 function drawUnreadable(unreadable = []) {
   const n = unreadable.length;
-  parts["unreadable-say"].textContent = `${counted(n, "image")} could not be read in the last minutes. Nobody is given ${n === 1 ? "it" : "them"}; ${n === 1 ? "it is" : "they are"} tried again.`;
+  parts["unreadable-say"].textContent = `${counted(n, "image")} could not be read in the last minutes. All others come first; ${n === 1 ? "it is" : "they are"} tried again.`;
   parts["unreadable-list"].replaceChildren(
     ...unreadable.slice(0, NAMED).map(({ id, why }) => html("li", {}, html("b", {}, id), ` ${why}`)),
     ...(n > NAMED ? [html("li", {}, `and ${many(n - NAMED)} more`)] : []));

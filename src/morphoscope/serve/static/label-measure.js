@@ -89,9 +89,11 @@ function rest() {
     ? ["You are signed out", `Sign in again to go on.${kept}`]
     : away
       ? ["The connection is away", `All galaxies that were fetched ahead are measured.${kept} It goes on by itself when the server can be reached.`]
-      : queue.done && !queue.coming.length
-        ? [mode === "disputes" ? "No dispute is left" : "All measured", `There is no galaxy left for you${queue.hidden ? " that can be shown" : ""}. Thank you.${kept}`]
-        : ["One moment", queue.hidden ? "Galaxies are asked for whose images can be shown." : "The next galaxies are on their way."];
+      : queue.exhausted
+        ? ["No other galaxy can be shown now", `${counted(queue.broken.size, "image")} could not be shown and will be tried again, without your doing. There is no other galaxy for you at the moment.${kept}`]
+        : queue.done && !queue.coming.length
+          ? [mode === "disputes" ? "No dispute is left" : "All measured", `There is no galaxy left for you. Thank you.${kept}`]
+          : ["One moment", queue.broken.size ? "Galaxies are asked for whose images can be shown." : "The next galaxies are on their way."];
   [parts["rest-title"].textContent, parts["rest-words"].textContent] = words;
   show(parts.work, false);
   show(parts.rest, true);
@@ -164,7 +166,7 @@ function showSaved() {
   show(parts["other-person"], waits > 0 && state === "other person");
   show(parts.fleeting, !lasting());
   const left = typeof queue.left === "number" ? ` · ${queue.left.toLocaleString("en")} left` : "";
-  const broken = queue.hidden ? ` · ${counted(queue.hidden, "image")} could not be shown` : "";
+  const broken = queue.broken.size ? ` · ${counted(queue.broken.size, "image")} could not be shown` : "";
   parts.count.textContent = `${(me.votes + mine).toLocaleString("en")} by you${left}${broken}`;
   showRefused();
 }

@@ -10,8 +10,14 @@ const MOST_HELD = 50;
 const WAIT_MS = [1000, 20_000];
 const IMAGE_WAIT_MS = 3000;
 // How the server itself says that a file is not there or no image, and how often it may fail at one.
-const BROKEN = [404, 415, 422];
+const UNREADABLE = 422;
+const BROKEN = [404, 415, UNREADABLE];
 const FAILURES = 3;
+// So long an image is not asked for again that the server has and that cannot be drawn here.
+const PASSED_OVER_MS = 240_000;
+// Others are asked for the later the more have failed in a row, as when a disk is away.
+const SLOWER_MS = 20;
+const EXHAUSTED_MS = 60_000;
 
 export class Queue {
   /**
@@ -22,9 +28,11 @@ export class Queue {
    * @param changed called when there is news: galaxies, none, or no connection
    */
   constructor({ mode, first, unsent, band, changed }) {
-    Object.assign(this, { mode, first, unsent, band, changed, coming: [], shown: null, done: false, problem: null, left: null, unreadable: 0 });
+    Object.assign(this, { mode, first, unsent, band, changed, coming: [], shown: null, done: false, exhausted: false, problem: null, left: null });
     this.voted = new Set();
-    this.broken = new Set();
+    // When an image could not be drawn here; never, where the server cannot read it.
+    this.broken = new Map();
+    this.failures = 0;
     this.wait = WAIT_MS[0];
     addEventListener("online", () => this.fill());
   }
@@ -43,16 +51,31 @@ export class Queue {
     if (subject) this.coming.unshift(subject);
   }
 
-  drop(id, why = this.voted) {
-    why.add(id);
-    this.coming = this.coming.filter((one) => one.id !== id);
+  /** Forget one that was voted on. */
+  drop(id) {
+    this.voted.add(id);
+    this.remove(id);
     this.fill();
   }
 
-  /** Galaxies that the server cannot know to be taken, or that cannot be shown (the last of them first). */
+  remove(id) {
+    this.coming = this.coming.filter((one) => one.id !== id);
+  }
+
+  /** Galaxies that are here, or whose votes the server does not know yet. */
+  here() {
+    return [...this.coming.map((one) => one.id), this.shown?.id, ...this.unsent()].filter(Boolean);
+  }
+
+  /** What the server need not give: it knows which images it cannot read, not which cannot be drawn here. */
   held() {
-    const broken = [...this.broken].reverse();
-    return [...new Set([...this.coming.map((one) => one.id), this.shown?.id, ...broken, ...this.unsent()].filter(Boolean))];
+    const passed = [...this.broken.keys()].filter((id) => this.passed(id));
+    return [...new Set([...this.here(), ...passed.reverse()])];
+  }
+
+  /** Whether its image could not be drawn here a moment ago. */
+  passed(id) {
+    return Date.now() - this.broken.get(id) < PASSED_OVER_MS;
   }
 
   async fill() {
@@ -71,32 +94,38 @@ export class Queue {
     this.changed();
   }
 
-  /** How many images could not be shown, here or to others. */
-  get hidden() {
-    return Math.max(this.broken.size, this.unreadable);
-  }
-
-  received({ subjects, left, done, unreadable = 0 }) {
+  received({ subjects, left, done }) {
     this.problem = null;
-    const known = new Set([...this.held(), ...this.voted]);
-    const fresh = subjects.filter((one) => !known.has(one.id));
+    const known = new Set([...this.here(), ...this.voted]);
+    const news = subjects.filter((one) => !known.has(one.id));
+    const fresh = news.filter((one) => !one.unreadable && !this.passed(one.id));
     if (fresh.length) this.wait = WAIT_MS[0];
-    Object.assign(this, { left, unreadable, done: done || !subjects.length });
-    this.coming.push(...fresh);
-    fresh.forEach((one) => this.fetch(one));
+    // Those that the server could not read come when there are no others: perhaps they are back.
+    this.exhausted = news.length > 0 && !fresh.length && !this.coming.length;
+    const tried = this.exhausted ? news : fresh;
+    Object.assign(this, { left, done: done || !subjects.length });
+    this.coming.push(...tried);
+    tried.forEach((one) => this.fetch(one));
     if (!this.done && !this.coming.length) this.again({});
   }
 
   again(error) {
     if (error.status === 401) return;
-    this.wait = Math.min(WAIT_MS[1], 2 * this.wait);
-    this.timer = setTimeout(() => this.fill(), this.wait * (0.75 + 0.5 * Math.random()));
+    this.wait = Math.min(this.exhausted ? EXHAUSTED_MS : WAIT_MS[1], 2 * this.wait);
+    this.after(this.wait);
+  }
+
+  after(wait) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.fill(), wait * (0.75 + 0.5 * Math.random()));
   }
 
   async fetch(subject) {
     try {
       await image(inBand(subject, this.band()));
       subject.ready = true;
+      this.broken.delete(subject.id);
+      Object.assign(this, { failures: 0, exhausted: false });
     } catch (error) {
       this.failed(subject, error);
     }
@@ -111,7 +140,12 @@ export class Queue {
       setTimeout(() => this.coming.includes(subject) && this.fetch(subject), IMAGE_WAIT_MS);
       return;
     }
-    // A file that is broken stays so: others come in its place.
-    this.drop(subject.id, this.broken);
+    // Others come in its place.
+    this.broken.delete(subject.id);
+    this.broken.set(subject.id, error.status === UNREADABLE ? -Infinity : Date.now());
+    this.remove(subject.id);
+    this.failures += 1;
+    if (!this.exhausted) this.after(Math.min(WAIT_MS[1], SLOWER_MS * this.failures));
+    else if (!this.coming.length) this.again({});
   }
 }

@@ -8,21 +8,22 @@ from typing import Any
 import pytest
 
 from morphoscope.serve.settings import ServeSettings
-from serve.browser.label.desk_hands import ready, smooth, until, votes_of
+from serve.browser.desk.desk_hands import SAVED, ready, smooth, until, votes_of
 from serve.label.desks_to_try import set_up
 from serve.servers import ServerThread, wait_for
 
-GOOD = 2
+GOOD = 4
 # More than a page can name when it asks for others.
 BROKEN = 60
 
 
 @pytest.fixture
 def damaged(tmp_path, tiny_model) -> Any:
-    """A campaign most of whose files are gone since it was set up."""
+    """A campaign most of whose files are away since it was set up."""
     made = set_up(tmp_path / "some", "some", "tree", GOOD + BROKEN, 48)
+    (tmp_path / "away").mkdir()
     for image in sorted((tmp_path / "some" / "images").iterdir())[GOOD:]:
-        image.unlink()
+        image.rename(tmp_path / "away" / image.name)
     settings = ServeSettings(
         models=[tiny_model], storage=tmp_path / "storage", threads=1, campaigns=[made.file]
     )
@@ -35,7 +36,7 @@ def test_galaxies_that_can_be_shown_come_after_all_that_cannot(open_page, damage
     page.click("text=Begin without a name")
     for _ in range(GOOD):
         smooth(page)
-    page.wait_for_selector("#rest-title >> text=All measured")
+    page.wait_for_selector("#rest-title >> text=No other galaxy can be shown now")
     until(page, f"/ · {BROKEN} images could not be shown/.test(text('#count'))")
     wait_for(lambda: len(votes_of(page, "some")) == GOOD)
     link = damaged.service.campaigns["some"].desk.people.invite("coordinator")
@@ -46,6 +47,26 @@ def test_galaxies_that_can_be_shown_come_after_all_that_cannot(open_page, damage
     assert page.locator("#unreadable-list li").count() == 25
     assert "no such file" in page.inner_text("#unreadable-list li >> nth=0")
     assert page.inner_text("#unreadable-list li >> nth=24") == f"and {BROKEN - 24} more"
+
+
+def test_it_goes_on_when_the_server_has_forgotten_and_when_files_return(
+    open_page, damaged, tmp_path
+) -> None:
+    unreadable = damaged.service.campaigns["some"].unreadable
+    page = open_page(f"{damaged.url}/label/some/sign-in")
+    page.click("text=Begin without a name")
+    for turn in range(GOOD):
+        # As after some minutes, or a new start; the page still knows which it could not show.
+        for name in unreadable.lately() if turn == 1 else ():
+            unreadable.forget(name)
+        smooth(page)
+    page.wait_for_selector("#rest-title >> text=No other galaxy can be shown now")
+    for image in (tmp_path / "away").iterdir():
+        image.rename(tmp_path / "some" / "images" / image.name)
+    for _ in range(4):
+        smooth(page)
+    until(page, SAVED)
+    assert len(votes_of(page, "some")) == GOOD + 4
 
 
 def test_a_portal_is_no_broken_image(open_page) -> None:

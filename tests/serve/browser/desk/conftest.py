@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from morphoscope.serve.settings import ServeSettings
-from serve.browser.label.desk_hands import ready
+from serve.browser.desk.desk_hands import ready
 from serve.label.desks_to_try import Tried, set_up
 from serve.servers import ServerThread
 

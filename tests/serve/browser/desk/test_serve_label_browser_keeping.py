@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from serve.browser.label.desk_hands import (
+from serve.browser.desk.desk_hands import (
     SAVED,
     after_saving,
     keys,

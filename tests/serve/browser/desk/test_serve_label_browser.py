@@ -7,7 +7,7 @@ import re
 import pytest
 
 from morphoscope.serve.settings import ServeSettings
-from serve.browser.label.desk_hands import (
+from serve.browser.desk.desk_hands import (
     OVERFLOW,
     PHONE,
     SAVED,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from serve.browser.label.desk_hands import after_saving, keys, ready
+from serve.browser.desk.desk_hands import after_saving, keys, ready
 
 SHOWN = "#frame:not([aria-busy])[data-fresh]"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from serve.browser.label.desk_hands import after_saving, ready, smooth, until, votes_of, waiting
+from serve.browser.desk.desk_hands import after_saving, ready, smooth, until, votes_of, waiting
 
 PORTAL = {"content_type": "text/html", "body": "<h1>Welcome to the hotel</h1>"}
 

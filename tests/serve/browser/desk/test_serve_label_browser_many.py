@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from morphoscope.serve.settings import ServeSettings
-from serve.browser.label.desk_hands import SAVED, keys, ready, until, votes_of
+from serve.browser.desk.desk_hands import SAVED, keys, ready, until, votes_of
 from serve.label.desks_to_try import set_up
 from serve.servers import ServerThread, wait_for
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.browser.label.desk_hands import (
+from serve.browser.desk.desk_hands import (
     OVERFLOW,
     after_saving,
     keys,
