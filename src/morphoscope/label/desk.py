@@ -136,10 +136,11 @@ class Desk:
             left = left_for(link, person.id, disputes=disputes)
             return subjects, left if subjects or held else 0
 
-    def let_go(self, subject: str) -> None:
-        """Keep a galaxy for nobody any more, as when its image cannot be shown."""
+    def let_go(self, person: Person, subject: str) -> None:
+        """Keep a galaxy of the queue no longer for a person to whom it could not be shown."""
+        kept = (HANDED.c.person == person.id, HANDED.c.subject == subject, HANDED.c.why == "queue")
         with self.database.writing() as link:
-            link.execute(HANDED.delete().where(HANDED.c.subject == subject))
+            link.execute(HANDED.delete().where(*kept))
 
     def record(self, person: Person, sent: Sequence[Any]) -> list[Outcome]:
         """Count votes; when this returns they are on the disk.

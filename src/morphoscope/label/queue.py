@@ -72,7 +72,7 @@ def hand_out(
     held
         What they have already and do not need again.
     last
-        What they get only if there is nothing else; it is not kept for them.
+        What they get only if there is nothing else.
     disputes
         Galaxies on which others did not agree, instead of the queue.
     first
@@ -90,14 +90,14 @@ def hand_out(
         rows = _chosen(link, _given(person, taken), n)
         for slot in range(n - len(rows)):
             more = {*taken, *(row.id for row in rows)}
-            rows += _one_more(link, person, more, slot, gold_share, secret)
+            found = _one_more(link, person, more, slot, gold_share, secret)
+            if not found:
+                break
+            rows += found
         return rows
 
-    rows = without({*held, *last})
-    if rows:
-        _keep(link, person, [row.id for row in rows], why)
-    elif last:
-        rows = without(held)
+    rows = without({*held, *last}) or (without(held) if last else [])
+    _keep(link, person, [row.id for row in rows], why)
     # In the queue no galaxy tells how often it was seen: gold ones are seen more often.
     return [Subject(row.id, row.file, why, row.votes if disputes else 0) for row in rows]
 

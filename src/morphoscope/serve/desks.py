@@ -14,6 +14,7 @@ import numpy as np
 from morphoscope.errors import CampaignError, ImageError, UnknownError
 from morphoscope.images import read_image
 from morphoscope.label import Campaign, Desk, load_campaign
+from morphoscope.label.people import Person
 from morphoscope.label.progress import progress
 from morphoscope.label.standards import Rows, read_standards, standard_file
 from morphoscope.label.statistics import statistics
@@ -130,8 +131,8 @@ class Counter:
         """
         return standard_file(self.campaign, self.standards, angle, number)
 
-    def picture(self, subject: str, band: str) -> bytes:
-        """JPEG of a galaxy: in colour, or one band of it in grey.
+    def picture(self, person: Person, subject: str, band: str) -> bytes:
+        """JPEG of a galaxy for a person: in colour, or one band of it in grey.
 
         Raises
         ------
@@ -142,18 +143,25 @@ class Counter:
         """
         file = self.desk.subject(subject)["file"]
         try:
-            pixels = read_image(file)
+            shown = _drawn(file, band)
+        except UnknownError:
+            raise
         except Exception as error:
-            if self.unreadable.note(subject, str(error)):
-                self.desk.let_go(subject)
+            self.unreadable.note(subject, str(error))
+            self.desk.let_go(person, subject)
             raise
         self.unreadable.forget(subject)
-        known = bands_of(file)
-        if band not in known:
-            raise UnknownError(f"there is no band {band!r}", expected=f"one of {', '.join(known)}")
-        if band != COLOUR:
-            pixels = pixels[..., [min(known.index(band), pixels.shape[2]) - 1]]
-        return encoded(pixels)
+        return shown
+
+
+def _drawn(file: str, band: str) -> bytes:
+    pixels = read_image(file)
+    known = bands_of(file)
+    if band not in known:
+        raise UnknownError(f"there is no band {band!r}", expected=f"one of {', '.join(known)}")
+    if band != COLOUR:
+        pixels = pixels[..., [min(known.index(band), pixels.shape[2]) - 1]]
+    return encoded(pixels)
 
 
 def _asked(tree: Tree) -> dict[str, Any]:

@@ -20,14 +20,13 @@ class Unreadable:
         self._found: dict[str, tuple[float, str]] = {}
         self._lock = threading.Lock()
 
-    def note(self, name: str, why: str) -> bool:
-        """Remember that a galaxy's file cannot be read; whether that is news."""
+    def note(self, name: str, why: str) -> None:
+        """Remember that a galaxy's file cannot be read."""
         with self._lock:
-            known = self._found.pop(name, None)
+            self._found.pop(name, None)
             self._found[name] = (time.monotonic(), why)
             while len(self._found) > MOST:
                 self._found.pop(next(iter(self._found)))
-            return known is None
 
     def forget(self, name: str) -> None:
         """Its file can be read."""

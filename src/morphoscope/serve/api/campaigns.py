@@ -202,7 +202,7 @@ async def image(
     band: Annotated[str, Query(max_length=40, description="`colour`, or one of its bands.")] = "",
 ) -> Response:
     """A galaxy as a picture."""
-    shown = await run_sync(counter.picture, subject, band or COLOUR)
+    shown = await run_sync(counter.picture, person, subject, band or COLOUR)
     return Response(shown, media_type="image/jpeg", headers=KEEP)
 
 

@@ -15,6 +15,8 @@ const BROKEN = [404, 415, UNREADABLE];
 const FAILURES = 3;
 // So long an image is not asked for again that the server has and that cannot be drawn here.
 const PASSED_OVER_MS = 240_000;
+// So long people are told of one: the server remembers no longer that it could not read it.
+const TOLD_MS = 300_000;
 // Others are asked for the later the more have failed in a row, as when a disk is away.
 const SLOWER_MS = 20;
 const EXHAUSTED_MS = 60_000;
@@ -30,7 +32,7 @@ export class Queue {
   constructor({ mode, first, unsent, band, changed }) {
     Object.assign(this, { mode, first, unsent, band, changed, coming: [], shown: null, done: false, exhausted: false, problem: null, left: null });
     this.voted = new Set();
-    // When an image could not be drawn here; never, where the server cannot read it.
+    // Of images that could not be shown: when (`at`), and whether the server could not read them (`unreadable`).
     this.broken = new Map();
     this.failures = 0;
     this.wait = WAIT_MS[0];
@@ -75,7 +77,13 @@ export class Queue {
 
   /** Whether its image could not be drawn here a moment ago. */
   passed(id) {
-    return Date.now() - this.broken.get(id) < PASSED_OVER_MS;
+    const { at, unreadable } = this.broken.get(id) ?? {};
+    return !unreadable && Date.now() - at < PASSED_OVER_MS;
+  }
+
+  /** How many images could not be shown lately. */
+  get hidden() {
+    return [...this.broken.values()].filter(({ at }) => Date.now() - at < TOLD_MS).length;
   }
 
   async fill() {
@@ -100,10 +108,11 @@ export class Queue {
     const news = subjects.filter((one) => !known.has(one.id));
     const fresh = news.filter((one) => !one.unreadable && !this.passed(one.id));
     if (fresh.length) this.wait = WAIT_MS[0];
+    const passed = !subjects.length && [...this.broken.keys()].some((id) => this.passed(id));
     // Those that the server could not read come when there are no others: perhaps they are back.
-    this.exhausted = news.length > 0 && !fresh.length && !this.coming.length;
+    this.exhausted = (passed || news.length > 0) && !fresh.length && !this.coming.length;
     const tried = this.exhausted ? news : fresh;
-    Object.assign(this, { left, done: done || !subjects.length });
+    Object.assign(this, { left, done: done || (!subjects.length && !passed) });
     this.coming.push(...tried);
     tried.forEach((one) => this.fetch(one));
     if (!this.done && !this.coming.length) this.again({});
@@ -142,7 +151,7 @@ export class Queue {
     }
     // Others come in its place.
     this.broken.delete(subject.id);
-    this.broken.set(subject.id, error.status === UNREADABLE ? -Infinity : Date.now());
+    this.broken.set(subject.id, { at: Date.now(), unreadable: error.status === UNREADABLE });
     this.remove(subject.id);
     this.failures += 1;
     if (!this.exhausted) this.after(Math.min(WAIT_MS[1], SLOWER_MS * this.failures));

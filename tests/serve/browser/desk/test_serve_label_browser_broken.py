@@ -69,6 +69,30 @@ def test_it_goes_on_when_the_server_has_forgotten_and_when_files_return(
     assert len(votes_of(page, "some")) == GOOD + 4
 
 
+def test_the_last_one_comes_when_it_can_be_drawn(open_page, tmp_path, tiny_model) -> None:
+    """One that the server has and the browser could not draw, when all others are measured."""
+    made = set_up(tmp_path / "some", "some", "tree", 3, 48)
+    settings = ServeSettings(
+        models=[tiny_model], storage=tmp_path / "storage", threads=1, campaigns=[made.file]
+    )
+    with ServerThread(settings) as running:
+        page = open_page(f"{running.url}/label/some/sign-in")
+        page.clock.install()
+        cut = {"status": 200, "content_type": "image/jpeg", "body": "cut"}
+        page.route(re.compile("galaxy-01/image"), lambda route: route.fulfill(**cut))
+        page.click("text=Begin without a name")
+        smooth(page)
+        smooth(page)
+        page.wait_for_selector("#rest-title >> text=No other galaxy can be shown now")
+        until(page, "/ · 1 image could not be shown/.test(text('#count'))")
+        page.unroute(re.compile("galaxy-01/image"))
+        page.clock.fast_forward(300_000)
+        smooth(page)
+        page.wait_for_selector("#rest-title >> text=All measured")
+        until(page, SAVED)
+        assert len(votes_of(page, "some")) == 3
+
+
 def test_a_portal_is_no_broken_image(open_page) -> None:
     """What is not the server's own answer says nothing of a galaxy."""
     page = open_page("/label/shapes/sign-in")
