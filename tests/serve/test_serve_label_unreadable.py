@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from morphoscope.errors import UnknownError
 from morphoscope.serve.unreadable import MOST, REMEMBERED_S, Unreadable
 from serve.label.desks_to_try import set_up
 from serve.servers import API
@@ -89,6 +90,24 @@ def test_the_coordinator_is_told_which_and_why(desk: Any, tmp_path: Path) -> Non
     assert desk.get(first["image"]).status_code == 200
     assert desk.get(f"{PLACE}/statistics").json()["unreadable"] == []
     assert first["id"] in handed(desk)[0]
+
+
+def test_whatever_fails_is_told(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what the server did not foresee, and has no words for."""
+    come_in(desk)
+    (first,) = desk.get(f"{PLACE}/next", params={"n": 1}).json()["subjects"]
+    counter = desk.app.state.service.campaigns["some"]
+
+    def fail(pixels: Any) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr("morphoscope.serve.desks.encoded", fail)
+    person = counter.desk.people.come_unnamed().person
+    with pytest.raises(MemoryError):
+        counter.picture(person, first["id"], "colour")
+    assert counter.unreadable.lately() == {first["id"]: "MemoryError"}
+    with pytest.raises(UnknownError):
+        counter.picture(person, first["id"], "x-ray")
 
 
 def test_all_are_away(desk: Any, tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ class Counter:
         UnknownError
             There is no such galaxy or band.
         ImageError
-            Its file cannot be read any more.
+            Its file cannot be read any more; others come before it for some minutes.
         """
         file = self.desk.subject(subject)["file"]
         try:
@@ -147,7 +147,7 @@ class Counter:
         except UnknownError:
             raise
         except Exception as error:
-            self.unreadable.note(subject, str(error))
+            self.unreadable.note(subject, str(error) or type(error).__name__)
             self.desk.let_go(person, subject)
             raise
         self.unreadable.forget(subject)

@@ -93,7 +93,7 @@ function rest() {
         ? ["No other galaxy can be shown now", `Images that could not be shown will be tried again, without your doing. There is no other galaxy for you at the moment.${kept}`]
         : queue.done && !queue.coming.length
           ? [mode === "disputes" ? "No dispute is left" : "All measured", `There is no galaxy left for you. Thank you.${kept}`]
-          : ["One moment", queue.hidden ? "Galaxies are asked for whose images can be shown." : "The next galaxies are on their way."];
+          : ["One moment", queue.notShown ? "Galaxies are asked for whose images can be shown." : "The next galaxies are on their way."];
   [parts["rest-title"].textContent, parts["rest-words"].textContent] = words;
   show(parts.work, false);
   show(parts.rest, true);
@@ -166,7 +166,7 @@ function showSaved() {
   show(parts["other-person"], waits > 0 && state === "other person");
   show(parts.fleeting, !lasting());
   const left = typeof queue.left === "number" ? ` · ${queue.left.toLocaleString("en")} left` : "";
-  const broken = queue.hidden ? ` · ${counted(queue.hidden, "image")} could not be shown` : "";
+  const broken = queue.notShown ? ` · ${counted(queue.notShown, "image")} could not be shown` : "";
   parts.count.textContent = `${(me.votes + mine).toLocaleString("en")} by you${left}${broken}`;
   showRefused();
 }

@@ -82,7 +82,7 @@ export class Queue {
   }
 
   /** How many images could not be shown lately. */
-  get hidden() {
+  get notShown() {
     return [...this.broken.values()].filter(({ at }) => Date.now() - at < TOLD_MS).length;
   }
 
